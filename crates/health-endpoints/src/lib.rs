@@ -1,0 +1,12 @@
+//! The plain-HTTP endpoints by which kubelet, people and Prometheus learn the truth about a supervisor.
+//! Owns the status document and how it is served; refuses to judge: others write what they know to the board.
+
+mod answer;
+mod board;
+mod document;
+mod metrics;
+mod server;
+
+pub use board::{READINESS_AGE_LIMIT, StatusBoard};
+pub use document::{CertificateStatus, ReloadBehaviour, State, StatusDocument};
+pub use server::{BindError, HealthServer};

@@ -1,0 +1,40 @@
+//! The kube client over mutual TLS, with the timeouts that a supervisor needs.
+//! Refuses kubeconfigs and in-cluster guesses: server and files are arguments.
+
+use std::time::Duration;
+
+use kube::config::{AuthInfo, Config};
+
+use crate::files::{TlsError, TlsFiles};
+
+/// A client of `server` (https URL) with the identity in `files`. Connecting ends after 2 s, a read after 5 s.
+pub fn kubernetes_client(server: &str, files: &TlsFiles) -> Result<kube::Client, TlsError> {
+    let failed = |source: Box<dyn std::error::Error + Send + Sync>| TlsError::Kubernetes {
+        server: server.to_owned(),
+        source,
+    };
+    let url: http::Uri = server.parse().map_err(|error| failed(Box::new(error)))?;
+    let authority = crate::files::read(&files.authority)?;
+    let mut configuration = Config::new(url);
+    configuration.root_cert = Some(
+        rustls_pki_types::pem::PemObject::pem_slice_iter(&authority)
+            .map(|certificate: Result<rustls_pki_types::CertificateDer<'static>, _>| {
+                certificate.map(|certificate| certificate.to_vec())
+            })
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|source| TlsError::Pem {
+                origin: files.authority.display().to_string(),
+                wanted: "certificate",
+                source,
+            })?,
+    );
+    configuration.connect_timeout = Some(Duration::from_secs(2));
+    configuration.read_timeout = Some(Duration::from_secs(5));
+    configuration.write_timeout = Some(Duration::from_secs(5));
+    configuration.auth_info = AuthInfo {
+        client_certificate: Some(files.certificate.display().to_string()),
+        client_key: Some(files.key.display().to_string()),
+        ..AuthInfo::default()
+    };
+    kube::Client::try_from(configuration).map_err(|error| failed(Box::new(error)))
+}

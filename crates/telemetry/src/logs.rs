@@ -1,0 +1,79 @@
+//! The log flags and the subscriber behind them.
+//! Refuses to be installed twice: the second caller gets an error.
+
+use std::error::Error;
+use std::fmt::Write as _;
+
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::time::SystemTime;
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line, for log collectors.
+    Json,
+}
+
+/// Flags that decide what is logged and how.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Logging")]
+pub struct LogArguments {
+    /// How log lines look
+    #[arg(long, env = "PILOTHOUSE_LOG_FORMAT", value_enum, default_value_t)]
+    pub log_format: LogFormat,
+    /// What is logged: a level (error, warn, info, debug, trace) or filters such as `info,supervision=debug`
+    #[arg(long, env = "PILOTHOUSE_LOG_LEVEL", default_value = "info", value_name = "FILTER")]
+    pub log_level: String,
+}
+
+/// Why logging could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum TelemetryError {
+    /// The filter does not parse.
+    #[error("--log-level `{filter}` is no level and no filter; give for example info or info,supervision=debug")]
+    Filter {
+        /// What was given.
+        filter: String,
+        /// What the parser says.
+        #[source]
+        source: tracing_subscriber::filter::ParseError,
+    },
+    /// A subscriber is installed already.
+    #[error("logging was set up twice")]
+    Twice(#[source] tracing_subscriber::util::TryInitError),
+}
+
+impl LogArguments {
+    /// Installs the subscriber for the whole process; lines go to standard error.
+    pub fn install(&self) -> Result<(), TelemetryError> {
+        use tracing_subscriber::util::SubscriberInitExt as _;
+        let filter = EnvFilter::try_new(&self.log_level)
+            .map_err(|source| TelemetryError::Filter { filter: self.log_level.clone(), source })?;
+        let lines = tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_writer(std::io::stderr)
+            .with_timer(SystemTime)
+            .with_ansi(false);
+        match self.log_format {
+            LogFormat::Text => lines.finish().try_init(),
+            LogFormat::Json => lines.json().flatten_event(true).with_current_span(false).finish().try_init(),
+        }
+        .map_err(TelemetryError::Twice)
+    }
+}
+
+/// An error and all its causes as one line, outermost first.
+#[must_use]
+pub fn error_chain(error: &dyn Error) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        // Writing to a String cannot fail.
+        let _infallible = write!(line, ": {error}");
+        cause = error.source();
+    }
+    line
+}
