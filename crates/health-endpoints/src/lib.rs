@@ -3,10 +3,12 @@
 
 mod answer;
 mod board;
+mod client;
 mod document;
 mod metrics;
 mod server;
 
 pub use board::{READINESS_AGE_LIMIT, StatusBoard};
+pub use client::{HealthClient, HealthClientError};
 pub use document::{CertificateStatus, ReloadBehaviour, State, StatusDocument};
 pub use server::{BindError, HealthServer};

@@ -3,7 +3,7 @@
 
 mod logs;
 
-pub use logs::{LogArguments, LogFormat, TelemetryError, error_chain};
+pub use logs::{LogArguments, LogFormat, TelemetryError, error_chain, tell};
 
 /// The version that every binary of this workspace prints; one number for all, they are released together.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

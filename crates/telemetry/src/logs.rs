@@ -77,3 +77,10 @@ pub fn error_chain(error: &dyn Error) -> String {
     }
     line
 }
+
+/// Tells one line to standard error, for the time before logs are set up and for commands that people type.
+pub fn tell(line: &str) {
+    use std::io::Write as _;
+    // Nobody is left to tell when standard error is closed.
+    let _closed = writeln!(std::io::stderr().lock(), "{line}");
+}

@@ -1,0 +1,77 @@
+//! What a component is given: its name, its board, where its files lie and which child it runs.
+//! Refuses to read anything: paths only.
+
+use std::path::{Path, PathBuf};
+
+use certificates::{Authority, Profile, RuntimeDirectory, SharedKeySet};
+use health_endpoints::StatusBoard;
+use mutual_tls::TlsFiles;
+use naming_contract::files;
+
+/// Handed to a component when it is made.
+#[derive(Debug, Clone)]
+pub struct Context {
+    /// The instance's name: the Pod's name, or what `pilothouse up` calls it.
+    pub instance: String,
+    /// Where the component tells what only it knows.
+    pub board: StatusBoard,
+    /// Where its files lie.
+    pub paths: Paths,
+    /// The upstream binary and what the operator adds to its flags.
+    pub child: ChildBinary,
+}
+
+/// The upstream binary and the operator's flags for it, as given after `--`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChildBinary {
+    /// The program.
+    pub program: PathBuf,
+    /// Extra arguments; `component-flags` decides which of them win and which are refused.
+    pub extra_arguments: Vec<String>,
+}
+
+/// Where an instance's files lie, as its component and its clients name them.
+#[derive(Debug, Clone)]
+pub struct Paths {
+    root: PathBuf,
+    runtime: RuntimeDirectory,
+}
+
+impl Paths {
+    /// The layout below `root`, a memory-backed volume in Pods.
+    #[must_use]
+    pub fn new(root: PathBuf) -> Self {
+        Self { runtime: RuntimeDirectory::new(&root), root }
+    }
+
+    /// The leaf of `profile`, for talking to peers that `authority` vouches for.
+    #[must_use]
+    pub fn leaf(&self, profile: Profile, authority: Authority) -> TlsFiles {
+        let leaf = self.runtime.leaf(profile);
+        TlsFiles { authority: self.trust(authority), certificate: leaf.certificate, key: leaf.key }
+    }
+
+    /// The trust bundle of `authority`.
+    #[must_use]
+    pub fn trust(&self, authority: Authority) -> PathBuf {
+        self.runtime.trust(authority)
+    }
+
+    /// A file of a shared key set.
+    #[must_use]
+    pub fn shared_key(&self, set: SharedKeySet, file: &str) -> PathBuf {
+        self.runtime.shared_key(set, file)
+    }
+
+    /// A rendered configuration file.
+    #[must_use]
+    pub fn configuration(&self, file: &str) -> PathBuf {
+        self.root.join(files::CONFIGURATION).join(file)
+    }
+
+    /// The directory of all of them.
+    #[must_use]
+    pub fn runtime_directory(&self) -> &Path {
+        &self.root
+    }
+}

@@ -1,0 +1,19 @@
+//! What every supervisor and service does the same way: command line, logs, certificates, health endpoints, run, exit code.
+//! Refuses to know any component: what is particular comes through [`SupervisedComponent`] or [`Service`].
+
+mod arguments;
+mod command_line;
+mod context;
+mod error;
+mod install;
+mod memory_limit;
+mod needs;
+mod provisioned;
+mod restarts;
+mod run;
+
+pub use arguments::{CommonArguments, SupervisionArguments};
+pub use command_line::{Service, SupervisedComponent, service_main, supervisor_main};
+pub use context::{ChildBinary, Context, Paths};
+pub use error::RuntimeError;
+pub use needs::Needs;

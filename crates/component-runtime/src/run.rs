@@ -1,0 +1,187 @@
+//! The life of a process of ours: name, logs, health endpoints, certificates, then the child or the service, then the exit code.
+//! Refuses decisions: those are in the supervision machine and in the components.
+
+use std::time::Duration;
+
+use certificates::{CertificateKeeper, KeeperConfiguration, RestartCoordination};
+use conditions::Progress;
+use health_endpoints::{HealthClient, HealthServer, State, StatusBoard};
+use process_control::Signals;
+use supervision::Configuration;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::arguments::{CommonArguments, SupervisionArguments};
+use crate::command_line::{Service, SupervisedComponent};
+use crate::context::{ChildBinary, Context, Paths};
+use crate::error::RuntimeError;
+use crate::needs::Needs;
+use crate::provisioned::Provisioned;
+use crate::restarts::Restarter;
+
+/// What is set up before the child or the service, and runs beside it.
+struct Frame {
+    context: Context,
+    keeper: CertificateKeeper,
+    tasks: JoinSet<()>,
+    stop: CancellationToken,
+}
+
+impl Frame {
+    async fn set_up(
+        common: &CommonArguments,
+        component: naming_contract::Component,
+        needs: Needs,
+        child: ChildBinary,
+    ) -> Result<Self, RuntimeError> {
+        common.logs.install()?;
+        let instance = common.instance()?;
+        let board = StatusBoard::new(&instance, component, telemetry::VERSION);
+        tracing::info!(%component, instance, version = telemetry::VERSION, "started");
+        let stop = CancellationToken::new();
+        let mut tasks = JoinSet::new();
+        let health = HealthServer::bind(common.health_address).await?;
+        tasks.spawn_local(health.serve(board.clone(), stop.clone()));
+        for directory in
+            [&common.runtime_directory, &common.runtime_directory.join(naming_contract::files::CONFIGURATION)]
+        {
+            durable_files::create_private_directory(directory)?;
+        }
+        let keeper = CertificateKeeper::new(
+            KeeperConfiguration {
+                instance: instance.clone(),
+                authority_url: common.authority.authority_url.clone(),
+                caller_token_file: common.authority.caller_token_file.clone(),
+                published_trust: common.authority.trust_directory.clone(),
+                runtime_directory: common.runtime_directory.clone(),
+                leaves: needs.leaves.to_vec(),
+                shared_keys: needs.shared_keys.to_vec(),
+                bundles: needs.bundles.to_vec(),
+            },
+            board.clone(),
+        );
+        let paths = Paths::new(common.runtime_directory.clone());
+        Ok(Self { context: Context { instance, board, paths, child }, keeper, tasks, stop })
+    }
+
+    /// Obtains everything; false if a stop was asked for first.
+    async fn bootstrap(&self, signals: &Signals) -> Result<bool, RuntimeError> {
+        let progress = BoardProgress { board: &self.context.board, state: State::Bootstrapping };
+        tokio::select! {
+            obtained = self.keeper.obtain(&progress) => obtained.map(|()| true).map_err(RuntimeError::from),
+            signal = signals.stop_asked() => {
+                self.context.board.enter(State::Stopped, &format!("{signal} before anything was started"));
+                Ok(false)
+            }
+        }
+    }
+
+    /// Lets the health endpoints say goodbye.
+    async fn end(mut self) {
+        self.stop.cancel();
+        let all_ended = async { while self.tasks.join_next().await.is_some() {} };
+        // An open request of a probe is worth no more than this.
+        let _cut = tokio::time::timeout(Duration::from_millis(200), all_ended).await;
+    }
+}
+
+pub(crate) async fn run_supervisor<A: SupervisedComponent>(
+    component: A,
+    common: CommonArguments,
+    supervision: SupervisionArguments,
+    signals: Signals,
+) -> Result<u8, RuntimeError> {
+    let configuration = supervision.apply_to(component.policy());
+    let child = supervision.child_binary();
+    let frame = Frame::set_up(&common, A::COMPONENT, component.needs(), child).await?;
+    if !frame.bootstrap(&signals).await? {
+        frame.end().await;
+        return Ok(0);
+    }
+    let code = supervise(component, &frame, &common, &supervision, configuration, signals).await;
+    frame.end().await;
+    code
+}
+
+async fn supervise<A: SupervisedComponent>(
+    component: A,
+    frame: &Frame,
+    common: &CommonArguments,
+    supervision: &SupervisionArguments,
+    configuration: Configuration,
+    signals: Signals,
+) -> Result<u8, RuntimeError> {
+    let supervised = Provisioned(component.supervised(frame.context.clone())?);
+    let (changes, changed) = mpsc::channel(16);
+    let (restart, restarts) = mpsc::channel(4);
+    let restarter = Restarter {
+        coordination: RestartCoordination::new(
+            common
+                .authority
+                .restart_lock_directory
+                .as_ref()
+                .map(|directory| directory.join(A::COMPONENT.name())),
+        ),
+        replicas: supervision.replica_health.clone(),
+        board: frame.context.board.clone(),
+        health: HealthClient::new(Duration::from_secs(1))?,
+    };
+    let run = supervision::run(&supervised, configuration, &frame.context.board, &signals, restarts);
+    tokio::select! {
+        report = run => Ok(report.code),
+        never = frame.keeper.keep(changes) => match never {},
+        () = restarter.follow(changed, restart) => Ok(1),
+    }
+}
+
+pub(crate) async fn run_service<S: Service>(
+    service: S,
+    common: CommonArguments,
+    signals: Signals,
+) -> Result<u8, RuntimeError> {
+    let child = ChildBinary { program: std::path::PathBuf::new(), extra_arguments: Vec::new() };
+    let frame = Frame::set_up(&common, S::COMPONENT, service.needs(), child).await?;
+    if !frame.bootstrap(&signals).await? {
+        frame.end().await;
+        return Ok(0);
+    }
+    frame.context.board.enter(State::Running, "certificates are there");
+    let stop = frame.stop.child_token();
+    let asked = stop.clone();
+    let board = frame.context.board.clone();
+    let (changes, mut changed) = mpsc::channel(16);
+    let serve = service.serve(frame.context.clone(), stop);
+    let watch = async {
+        let signal = signals.stop_asked().await;
+        board.enter(State::Draining, &format!("{signal}"));
+        asked.cancel();
+        std::future::pending::<()>().await;
+    };
+    // A service builds its clients anew for each round, so there is nothing to do about a change.
+    let swallow = async { while changed.recv().await.is_some() {} };
+    let served = tokio::select! {
+        served = serve => served,
+        () = watch => Ok(()),
+        never = frame.keeper.keep(changes) => match never {},
+        () = swallow => Ok(()),
+    };
+    frame.context.board.enter(State::Stopped, "the service has ended");
+    frame.end().await;
+    served.map(|()| 0)
+}
+
+/// Tells a wait on the board.
+pub(crate) struct BoardProgress<'a> {
+    pub(crate) board: &'a StatusBoard,
+    pub(crate) state: State,
+}
+
+impl Progress for BoardProgress<'_> {
+    fn waiting(&self, awaits: &str, last_seen: Option<&str>) {
+        self.board.enter(self.state, &format!("waits for {awaits}"));
+        if let Some(seen) = last_seen {
+            self.board.observed(seen);
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! A whole control plane under `pilothouse up`, in a directory of its own; gone when dropped, also when a test fails.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use process_control::{Child, Output, Signal, Spawn, capture};
+use serde::Deserialize;
+use tempfile::TempDir;
+
+use crate::environment::{binary, components};
+use crate::leftovers::processes_of;
+use crate::wait::eventually;
+
+/// How long a start may take on two busy cores.
+const START_LIMIT: Duration = Duration::from_secs(120);
+
+/// One row of `pilothouse status -o json`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Instance {
+    /// The instance's name.
+    pub name: String,
+    /// Its component.
+    pub component: String,
+    /// Its supervisor's state.
+    pub state: String,
+    /// Why it is in that state.
+    pub reason: String,
+    /// Whether it serves its purpose.
+    #[serde(default)]
+    pub ready: bool,
+    /// Whether it leads; null where nobody does.
+    #[serde(default)]
+    pub leader: Option<bool>,
+    /// The child's pid.
+    #[serde(default)]
+    pub pid: Option<i32>,
+    /// The supervisor's pid.
+    #[serde(default)]
+    pub supervisor_pid: Option<i32>,
+    /// Restarts of the child.
+    #[serde(default)]
+    pub restarts: u32,
+    /// Where its health endpoints are.
+    pub endpoint: String,
+    /// etcd's data.
+    #[serde(default)]
+    pub data_directory: Option<PathBuf>,
+}
+
+/// A running control plane.
+#[derive(Debug)]
+pub struct ControlPlane {
+    directory: TempDir,
+    port: u16,
+    arguments: Vec<String>,
+    process: Option<Child>,
+}
+
+impl ControlPlane {
+    /// Starts one with the default sizes and waits until everything is ready.
+    pub async fn ready(arguments: &[&str]) -> Self {
+        let plane = Self::starting(arguments);
+        plane.until_ready(START_LIMIT).await;
+        plane
+    }
+
+    /// Starts one and does not wait.
+    #[must_use]
+    pub fn starting(arguments: &[&str]) -> Self {
+        let mut plane = Self {
+            directory: TempDir::with_prefix("pilothouse-test-").expect("a temporary directory"),
+            port: free_port(),
+            arguments: arguments.iter().map(|argument| (*argument).to_owned()).collect(),
+            process: None,
+        };
+        plane.start();
+        plane
+    }
+
+    /// Starts `pilothouse up` (again) on the same state directory.
+    pub fn start(&mut self) {
+        let state = self.state_directory();
+        let spawn = Spawn::new(binary("pilothouse"))
+            .arguments(["up", "--name", "test", "--log-format", "text"])
+            .arguments([Path::new("--state-dir"), &state])
+            .arguments([Path::new("--components"), &components()])
+            .arguments(["--port", &self.port.to_string()])
+            .arguments(&self.arguments)
+            .output(Output::Append(self.directory.path().join("up.log")))
+            .death_signal(Some(Signal::SIGTERM))
+            // The test's own thread lives as long as the test; it is not the process' main thread.
+            .from_thread_that_outlives_it();
+        self.process = Some(spawn.start().expect("pilothouse up starts"));
+    }
+
+    /// The state directory.
+    #[must_use]
+    pub fn state_directory(&self) -> PathBuf {
+        self.directory.path().join("state")
+    }
+
+    /// The admin kubeconfig.
+    #[must_use]
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.state_directory().join("kubeconfig")
+    }
+
+    /// What `pilothouse up` printed so far.
+    #[must_use]
+    pub fn output(&self) -> String {
+        std::fs::read_to_string(self.directory.path().join("up.log")).unwrap_or_default()
+    }
+
+    /// Runs `pilothouse SUBCOMMAND … --name test --state-dir …`; exit code, standard output, standard error.
+    pub async fn command(&self, arguments: &[&str]) -> (i32, String, String) {
+        pilothouse(arguments, &self.state_directory()).await
+    }
+
+    /// All instances, or why they cannot be told.
+    pub async fn status(&self) -> Result<Vec<Instance>, String> {
+        let (_code, output, error) = self.command(&["status", "-o", "json"]).await;
+        serde_json::from_str(&output).map_err(|problem| format!("{problem}: {output} {error}"))
+    }
+
+    /// One instance; panics if there is none.
+    pub async fn instance(&self, name: &str) -> Instance {
+        let instances = self.status().await.expect("the status can be read");
+        instances.into_iter().find(|instance| instance.name == name).unwrap_or_else(|| panic!("no instance {name}"))
+    }
+
+    /// Waits until `pilothouse status` says that all is ready; panics with the end of the log if it does not.
+    pub async fn until_ready(&self, limit: Duration) {
+        eventually("everything ready", limit, async || {
+            let (code, table, error) = self.command(&["status"]).await;
+            if code == 0 { Ok(()) } else { Err(Screen(format!("{table}{error}\n{}", tail(&self.output())))) }
+        })
+        .await;
+    }
+
+    /// Waits until the instances satisfy `wanted`.
+    pub async fn until(&self, what: &str, limit: Duration, mut wanted: impl FnMut(&[Instance]) -> bool) -> Vec<Instance> {
+        eventually(what, limit, || {
+            let status = self.status();
+            let wanted = &mut wanted;
+            async move {
+                let instances = status.await.map_err(Screen)?;
+                if wanted(&instances) { Ok(instances) } else { Err(Screen(format!("{instances:#?}"))) }
+            }
+        })
+        .await
+    }
+
+    /// The pid of `pilothouse up`.
+    #[must_use]
+    pub fn pid(&self) -> i32 {
+        self.process.as_ref().map(Child::pid).expect("pilothouse up runs")
+    }
+
+    /// Stops it in order with SIGTERM and waits for its end; gives its ending.
+    pub async fn stop(&mut self) -> process_control::ChildEnding {
+        let mut process = self.process.take().expect("pilothouse up runs");
+        process.signal(Signal::SIGTERM).expect("it can be signalled");
+        tokio::time::timeout(Duration::from_secs(120), process.wait())
+            .await
+            .unwrap_or_else(|_elapsed| panic!("pilothouse up did not end: {}", tail(&self.output())))
+            .expect("it can be waited for")
+    }
+}
+
+impl Drop for ControlPlane {
+    fn drop(&mut self) {
+        // The supervisors die with `pilothouse up` in order when it can; what a failed test left is killed.
+        drop(self.process.take());
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
+        loop {
+            let left = processes_of(&self.state_directory());
+            if left.is_empty() {
+                break;
+            }
+            for (pid, _line) in left {
+                let _gone = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
+            }
+            assert!(tokio::time::Instant::now() < deadline, "processes cannot be killed");
+            std::thread::yield_now();
+        }
+        if std::thread::panicking() {
+            #[expect(clippy::print_stderr, reason = "a failed test tells what the control plane said")]
+            {
+                eprintln!("--- end of the output of pilothouse up\n{}", tail(&self.output()));
+                for entry in std::fs::read_dir(self.state_directory().join("instances")).into_iter().flatten().flatten() {
+                    let log = std::fs::read_to_string(entry.path().join("log")).unwrap_or_default();
+                    eprintln!("--- end of the log of {}\n{}", entry.file_name().display(), tail(&log));
+                }
+            }
+        }
+    }
+}
+
+/// Runs the `pilothouse` command on a state directory.
+pub async fn pilothouse(arguments: &[&str], state_directory: &Path) -> (i32, String, String) {
+    let spawn = Spawn::new(binary("pilothouse"))
+        .arguments(arguments)
+        .arguments(["--name", "test"])
+        .arguments([Path::new("--state-dir"), state_directory])
+        .from_thread_that_outlives_it();
+    let captured = capture(spawn, Duration::from_secs(60), 4 * 1024 * 1024).await.expect("pilothouse runs");
+    let code = match captured.ending {
+        process_control::ChildEnding::Exited(code) => code,
+        process_control::ChildEnding::Signalled(signal) => 128 + signal,
+    };
+    (code, captured.stdout, captured.stderr)
+}
+
+/// Prints as it is, not quoted: what a person would see on the screen.
+struct Screen(String);
+
+impl std::fmt::Debug for Screen {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "\n{}", self.0)
+    }
+}
+
+fn tail(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(25)..].join("\n")
+}
+
+fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("its address").port()
+}

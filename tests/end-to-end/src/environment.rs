@@ -1,0 +1,29 @@
+//! Where the binaries under test are. `cargo xtask test` sets both variables.
+
+use std::path::PathBuf;
+
+/// The directory with the upstream binaries.
+#[must_use]
+pub fn components() -> PathBuf {
+    directory("PILOTHOUSE_COMPONENTS")
+}
+
+/// An upstream binary.
+#[must_use]
+pub fn component(name: &str) -> PathBuf {
+    components().join(name)
+}
+
+/// A binary of ours.
+#[must_use]
+pub fn binary(name: &str) -> PathBuf {
+    directory("PILOTHOUSE_BINARIES").join(name)
+}
+
+fn directory(variable: &str) -> PathBuf {
+    let value = std::env::var_os(variable)
+        .unwrap_or_else(|| panic!("{variable} is not set; run these tests with `cargo xtask test --step end-to-end`"));
+    let directory = PathBuf::from(value);
+    assert!(directory.is_dir(), "{variable} is {}, which is no directory", directory.display());
+    directory
+}

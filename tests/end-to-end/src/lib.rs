@@ -1,0 +1,16 @@
+//! What the end-to-end tests share: a control plane that cleans up after itself, clients, a writer and its checker.
+//! Refuses fakes: everything here runs the real binaries, named by PILOTHOUSE_COMPONENTS and PILOTHOUSE_BINARIES.
+
+mod control_plane;
+mod environment;
+mod kubernetes;
+mod leftovers;
+mod wait;
+mod writer;
+
+pub use control_plane::{ControlPlane, Instance};
+pub use environment::{binary, component, components};
+pub use kubernetes::{client, create_namespace, lease_holder};
+pub use leftovers::{assert_nothing_left, processes_of};
+pub use wait::{eventually, median};
+pub use writer::{Report, Writer};

@@ -1,0 +1,93 @@
+//! A steady client: writes numbered ConfigMaps, remembers which were acknowledged, reads all of them back at the end.
+//! No hidden retries: every failure is counted with its kind, and so is the longest gap without a success.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::Client;
+use kube::api::{Api, ListParams, ObjectMeta, PostParams};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+/// A writer at work.
+#[derive(Debug)]
+pub struct Writer {
+    stop: Arc<AtomicBool>,
+    task: JoinHandle<Report>,
+    client: Client,
+    namespace: String,
+}
+
+/// What a writer saw.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// Names whose creation was acknowledged.
+    pub acknowledged: Vec<String>,
+    /// Failed writes by kind.
+    pub failed: BTreeMap<String, u32>,
+    /// The longest time between two successes.
+    pub longest_gap: Duration,
+}
+
+impl Writer {
+    /// Begins to write into `namespace`, one write after the other, `pause` between them.
+    #[must_use]
+    pub fn start(client: Client, namespace: &str, pause: Duration) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let maps: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
+        let stopped = Arc::clone(&stop);
+        let task = tokio::spawn(async move {
+            let mut report = Report::default();
+            let mut last_success = Instant::now();
+            let mut number = 0_u64;
+            while !stopped.load(Ordering::Relaxed) {
+                number += 1;
+                let name = format!("write-{number}");
+                let map = ConfigMap {
+                    metadata: ObjectMeta { name: Some(name.clone()), ..ObjectMeta::default() },
+                    data: Some([("number".to_owned(), number.to_string())].into()),
+                    ..ConfigMap::default()
+                };
+                match tokio::time::timeout(Duration::from_secs(10), maps.create(&PostParams::default(), &map)).await {
+                    Ok(Ok(_)) => {
+                        report.acknowledged.push(name);
+                        report.longest_gap = report.longest_gap.max(last_success.elapsed());
+                        last_success = Instant::now();
+                    }
+                    Ok(Err(error)) => *report.failed.entry(kind(&error)).or_default() += 1,
+                    Err(_elapsed) => *report.failed.entry("no answer within 10 s".to_owned()).or_default() += 1,
+                }
+                tokio::time::sleep(pause).await;
+            }
+            report
+        });
+        Self { stop, task, client, namespace: namespace.to_owned() }
+    }
+
+    /// Stops writing and reads everything back; panics if an acknowledged write is missing.
+    pub async fn stop_and_check(self) -> Report {
+        self.stop.store(true, Ordering::Relaxed);
+        let report = self.task.await.expect("the writer ends");
+        let maps: Api<ConfigMap> = Api::namespaced(self.client, &self.namespace);
+        let found = maps.list(&ListParams::default()).await.expect("the writes can be listed");
+        let found: std::collections::BTreeSet<String> =
+            found.items.into_iter().filter_map(|map| map.metadata.name).collect();
+        let lost: Vec<&String> = report.acknowledged.iter().filter(|name| !found.contains(*name)).collect();
+        assert!(lost.is_empty(), "acknowledged writes are lost: {lost:?}");
+        assert!(!report.acknowledged.is_empty(), "nothing was written: {report:?}");
+        report
+    }
+}
+
+fn kind(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => format!("{} {}", status.code, status.reason),
+        other => {
+            let text = other.to_string();
+            text.chars().take(60).collect()
+        }
+    }
+}
