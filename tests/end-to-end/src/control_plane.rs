@@ -34,10 +34,10 @@ pub struct Instance {
     pub leader: Option<bool>,
     /// The child's pid.
     #[serde(default)]
-    pub pid: Option<i32>,
+    pub pid: Option<u32>,
     /// The supervisor's pid.
     #[serde(default)]
-    pub supervisor_pid: Option<i32>,
+    pub supervisor_pid: Option<u32>,
     /// Restarts of the child.
     #[serde(default)]
     pub restarts: u32,
@@ -126,7 +126,10 @@ impl ControlPlane {
     /// One instance; panics if there is none.
     pub async fn instance(&self, name: &str) -> Instance {
         let instances = self.status().await.expect("the status can be read");
-        instances.into_iter().find(|instance| instance.name == name).unwrap_or_else(|| panic!("no instance {name}"))
+        instances
+            .into_iter()
+            .find(|instance| instance.name == name)
+            .unwrap_or_else(|| panic!("no instance {name}"))
     }
 
     /// Waits until `pilothouse status` says that all is ready; panics with the end of the log if it does not.
@@ -139,28 +142,29 @@ impl ControlPlane {
     }
 
     /// Waits until the instances satisfy `wanted`.
-    pub async fn until(&self, what: &str, limit: Duration, mut wanted: impl FnMut(&[Instance]) -> bool) -> Vec<Instance> {
-        eventually(what, limit, || {
-            let status = self.status();
-            let wanted = &mut wanted;
-            async move {
-                let instances = status.await.map_err(Screen)?;
-                if wanted(&instances) { Ok(instances) } else { Err(Screen(format!("{instances:#?}"))) }
-            }
+    pub async fn until(
+        &self,
+        what: &str,
+        limit: Duration,
+        mut wanted: impl FnMut(&[Instance]) -> bool,
+    ) -> Vec<Instance> {
+        eventually(what, limit, async || {
+            let instances = self.status().await.map_err(Screen)?;
+            if wanted(&instances) { Ok(instances) } else { Err(Screen(format!("{instances:#?}"))) }
         })
         .await
     }
 
     /// The pid of `pilothouse up`.
     #[must_use]
-    pub fn pid(&self) -> i32 {
+    pub fn pid(&self) -> u32 {
         self.process.as_ref().map(Child::pid).expect("pilothouse up runs")
     }
 
     /// Stops it in order with SIGTERM and waits for its end; gives its ending.
     pub async fn stop(&mut self) -> process_control::ChildEnding {
         let mut process = self.process.take().expect("pilothouse up runs");
-        process.signal(Signal::SIGTERM).expect("it can be signalled");
+        assert!(process.signal(Signal::SIGTERM).expect("it can be signalled"), "it has ended already");
         tokio::time::timeout(Duration::from_secs(120), process.wait())
             .await
             .unwrap_or_else(|_elapsed| panic!("pilothouse up did not end: {}", tail(&self.output())))
@@ -179,7 +183,7 @@ impl Drop for ControlPlane {
                 break;
             }
             for (pid, _line) in left {
-                let _gone = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
+                let _gone = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), Signal::SIGKILL);
             }
             assert!(tokio::time::Instant::now() < deadline, "processes cannot be killed");
             std::thread::yield_now();
@@ -188,7 +192,11 @@ impl Drop for ControlPlane {
             #[expect(clippy::print_stderr, reason = "a failed test tells what the control plane said")]
             {
                 eprintln!("--- end of the output of pilothouse up\n{}", tail(&self.output()));
-                for entry in std::fs::read_dir(self.state_directory().join("instances")).into_iter().flatten().flatten() {
+                for entry in std::fs::read_dir(self.state_directory().join("instances"))
+                    .into_iter()
+                    .flatten()
+                    .flatten()
+                {
                     let log = std::fs::read_to_string(entry.path().join("log")).unwrap_or_default();
                     eprintln!("--- end of the log of {}\n{}", entry.file_name().display(), tail(&log));
                 }
@@ -204,12 +212,13 @@ pub async fn pilothouse(arguments: &[&str], state_directory: &Path) -> (i32, Str
         .arguments(["--name", "test"])
         .arguments([Path::new("--state-dir"), state_directory])
         .from_thread_that_outlives_it();
-    let captured = capture(spawn, Duration::from_secs(60), 4 * 1024 * 1024).await.expect("pilothouse runs");
+    let captured = capture(&spawn, Duration::from_secs(60)).await.expect("pilothouse runs");
     let code = match captured.ending {
         process_control::ChildEnding::Exited(code) => code,
         process_control::ChildEnding::Signalled(signal) => 128 + signal,
     };
-    (code, captured.stdout, captured.stderr)
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (code, text(&captured.stdout), text(&captured.stderr))
 }
 
 /// Prints as it is, not quoted: what a person would see on the screen.

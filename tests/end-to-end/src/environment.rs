@@ -21,8 +21,9 @@ pub fn binary(name: &str) -> PathBuf {
 }
 
 fn directory(variable: &str) -> PathBuf {
-    let value = std::env::var_os(variable)
-        .unwrap_or_else(|| panic!("{variable} is not set; run these tests with `cargo xtask test --step end-to-end`"));
+    let value = std::env::var_os(variable).unwrap_or_else(|| {
+        panic!("{variable} is not set; run these tests with `cargo xtask test --step end-to-end`")
+    });
     let directory = PathBuf::from(value);
     assert!(directory.is_dir(), "{variable} is {}, which is no directory", directory.display());
     directory

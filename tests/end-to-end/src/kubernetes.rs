@@ -34,5 +34,8 @@ pub async fn create_namespace(client: &Client, name: &str) {
 /// Who holds a lease in kube-system; none if nobody does.
 pub async fn lease_holder(client: &Client, name: &str) -> Result<Option<String>, kube::Error> {
     let lease = Api::<Lease>::namespaced(client.clone(), "kube-system").get_opt(name).await?;
-    Ok(lease.and_then(|lease| lease.spec).and_then(|spec| spec.holder_identity).filter(|holder| !holder.is_empty()))
+    Ok(lease
+        .and_then(|lease| lease.spec)
+        .and_then(|spec| spec.holder_identity)
+        .filter(|holder| !holder.is_empty()))
 }

@@ -1,16 +1,26 @@
 //! What the end-to-end tests share: a control plane that cleans up after itself, clients, a writer and its checker.
-//! Refuses fakes: everything here runs the real binaries, named by PILOTHOUSE_COMPONENTS and PILOTHOUSE_BINARIES.
+//! Refuses fakes: everything here runs the real binaries, named by `PILOTHOUSE_COMPONENTS` and `PILOTHOUSE_BINARIES`.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    clippy::missing_panics_doc,
+    reason = "test code: a broken expectation is a failed test, and measurements are printed"
+)]
 
 mod control_plane;
 mod environment;
 mod kubernetes;
+mod lease_history;
 mod leftovers;
 mod wait;
 mod writer;
 
-pub use control_plane::{ControlPlane, Instance};
+pub use control_plane::{ControlPlane, Instance, pilothouse};
 pub use environment::{binary, component, components};
 pub use kubernetes::{client, create_namespace, lease_holder};
+pub use lease_history::{Held, LeaseHistory};
 pub use leftovers::{assert_nothing_left, processes_of};
 pub use wait::{eventually, median};
 pub use writer::{Report, Writer};

@@ -13,7 +13,6 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 /// A writer at work.
-#[derive(Debug)]
 pub struct Writer {
     stop: Arc<AtomicBool>,
     task: JoinHandle<Report>,
@@ -51,14 +50,18 @@ impl Writer {
                     data: Some([("number".to_owned(), number.to_string())].into()),
                     ..ConfigMap::default()
                 };
-                match tokio::time::timeout(Duration::from_secs(10), maps.create(&PostParams::default(), &map)).await {
+                match tokio::time::timeout(Duration::from_secs(10), maps.create(&PostParams::default(), &map))
+                    .await
+                {
                     Ok(Ok(_)) => {
                         report.acknowledged.push(name);
                         report.longest_gap = report.longest_gap.max(last_success.elapsed());
                         last_success = Instant::now();
                     }
                     Ok(Err(error)) => *report.failed.entry(kind(&error)).or_default() += 1,
-                    Err(_elapsed) => *report.failed.entry("no answer within 10 s".to_owned()).or_default() += 1,
+                    Err(_elapsed) => {
+                        *report.failed.entry("no answer within 10 s".to_owned()).or_default() += 1;
+                    }
                 }
                 tokio::time::sleep(pause).await;
             }

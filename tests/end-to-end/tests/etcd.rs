@@ -1,0 +1,93 @@
+//! etcd under the API servers: a lost volume heals by itself, a frozen majority harms nobody but readiness.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    clippy::missing_panics_doc,
+    reason = "test code: a broken expectation is a failed test, and measurements are printed"
+)]
+
+use std::time::Duration;
+
+use end_to_end::{ControlPlane, Writer, client, create_namespace, eventually};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_whose_data_is_deleted_is_a_voter_again_without_a_hand() {
+    let plane = ControlPlane::ready(&[]).await;
+    let client = client(&plane.kubeconfig()).await;
+    create_namespace(&client, "writes").await;
+    let writer = Writer::start(client, "writes", Duration::from_millis(20));
+
+    let victim = plane.instance("etcd-1").await;
+    let data = victim.data_directory.clone().expect("the status tells where etcd's data is");
+    for entry in std::fs::read_dir(&data).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            std::fs::remove_dir_all(path).unwrap();
+        } else {
+            std::fs::remove_file(path).unwrap();
+        }
+    }
+    kill(Pid::from_raw(victim.pid.unwrap().cast_signed()), Signal::SIGKILL).unwrap();
+
+    plane
+        .until("etcd-1 is a voter again", Duration::from_secs(60), |instances| {
+            instances.iter().any(|now| now.name == "etcd-1" && now.ready && now.pid != victim.pid)
+        })
+        .await;
+    plane.until_ready(Duration::from_secs(30)).await;
+    let report = writer.stop_and_check().await;
+    println!("lost volume: {} writes acknowledged, failed: {:?}", report.acknowledged.len(), report.failed);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn api_servers_outlive_a_frozen_majority() {
+    let plane = ControlPlane::ready(&[]).await;
+    let before = plane.status().await.unwrap();
+    let etcds: Vec<Pid> = before
+        .iter()
+        .filter(|instance| instance.component == "etcd")
+        .map(|instance| Pid::from_raw(instance.pid.unwrap().cast_signed()))
+        .collect();
+    let servers: Vec<_> = before.iter().filter(|instance| instance.component == "kube-apiserver").collect();
+    for pid in &etcds[..2] {
+        kill(*pid, Signal::SIGSTOP).unwrap();
+    }
+
+    let probe = async |endpoint: &str, path: &str| {
+        let answer = reqwest::get(format!("{endpoint}{path}")).await.map_err(|error| error.to_string())?;
+        Ok::<_, String>((answer.status().as_u16(), answer.text().await.unwrap_or_default()))
+    };
+    for server in &servers {
+        let text = eventually("readiness tells of etcd", Duration::from_secs(30), async || {
+            let alive = probe(&server.endpoint, "/livez").await?;
+            assert_eq!(alive.0, 200, "liveness must not depend on etcd: {alive:?}");
+            match probe(&server.endpoint, "/readyz").await? {
+                (503, text) => Ok(text),
+                other => Err(format!("{other:?}")),
+            }
+        })
+        .await;
+        assert!(text.contains("etcd"), "the reason names etcd: {text}");
+    }
+    // Long enough for a plain liveness probe to have restarted the API servers (failure threshold 3 at 10 s).
+    let until = tokio::time::Instant::now() + Duration::from_secs(32);
+    while tokio::time::Instant::now() < until {
+        for server in &servers {
+            assert_eq!(probe(&server.endpoint, "/livez").await.unwrap().0, 200);
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+
+    for pid in &etcds[..2] {
+        kill(*pid, Signal::SIGCONT).unwrap();
+    }
+    plane.until_ready(Duration::from_secs(60)).await;
+    for server in servers {
+        let now = plane.instance(&server.name).await;
+        assert_eq!((now.pid, now.restarts), (server.pid, server.restarts), "{} was restarted", server.name);
+    }
+}
