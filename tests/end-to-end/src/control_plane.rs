@@ -100,6 +100,12 @@ impl ControlPlane {
         self.directory.path().join("state")
     }
 
+    /// The port of the front.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// The admin kubeconfig.
     #[must_use]
     pub fn kubeconfig(&self) -> PathBuf {

@@ -28,3 +28,10 @@ fn directory(variable: &str) -> PathBuf {
     assert!(directory.is_dir(), "{variable} is {}, which is no directory", directory.display());
     directory
 }
+
+/// The binary of ours that runs a component.
+#[must_use]
+pub fn supervisor_of(component: &str) -> &'static str {
+    let found = naming_contract::Component::ALL.into_iter().find(|known| known.name() == component);
+    found.unwrap_or_else(|| panic!("no component is called {component}")).supervisor()
+}

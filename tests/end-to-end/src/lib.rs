@@ -18,8 +18,8 @@ mod wait;
 mod writer;
 
 pub use control_plane::{ControlPlane, Instance, pilothouse};
-pub use environment::{binary, component, components};
-pub use kubernetes::{client, create_namespace, lease_holder};
+pub use environment::{binary, component, components, supervisor_of};
+pub use kubernetes::{client, client_of, create_namespace, lease_holder};
 pub use lease_history::{Held, LeaseHistory};
 pub use leftovers::{assert_nothing_left, processes_of};
 pub use wait::{eventually, median};

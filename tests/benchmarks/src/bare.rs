@@ -1,0 +1,112 @@
+//! The floor: the very same binaries, flags and certificates that Pilothouse used, all started at once by nobody in
+//! particular, without supervisors. Their certificates are there already, which ours have to make.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use end_to_end::{ControlPlane, Instance, client_of};
+use process_control::{Child, Output, Signal, Spawn};
+use tokio::time::Instant;
+
+use crate::cost::{self, Cost};
+use crate::sample::Start;
+use crate::start::{until_leases_held, until_ready};
+
+/// A stopped control plane whose children can be started bare.
+pub(crate) struct Template {
+    plane: ControlPlane,
+    children: Vec<BareChild>,
+    servers: Vec<String>,
+}
+
+/// One child as its supervisor started it.
+struct BareChild {
+    name: String,
+    command: Vec<String>,
+    data: Option<PathBuf>,
+}
+
+impl Template {
+    /// Starts a control plane, measures what it costs, remembers its children and stops it.
+    pub(crate) async fn take(idle_seconds: u64) -> Result<(Self, Cost)> {
+        let mut plane = ControlPlane::ready(&[]).await;
+        let instances = plane.status().await.map_err(anyhow::Error::msg)?;
+        let cost = cost::measure(&instances, Duration::from_secs(idle_seconds)).await?;
+        let mut children =
+            instances.iter().filter(|it| it.pid.is_some()).map(remember).collect::<Result<Vec<_>>>()?;
+        let servers = children.iter().filter_map(BareChild::api_server).collect::<Vec<_>>();
+        ensure!(!servers.is_empty(), "no kube-apiserver among {} children", children.len());
+        plane.stop().await;
+        let front = format!("https://127.0.0.1:{}", plane.port());
+        for child in &mut children {
+            child.talk_to(&servers[0], &front)?;
+        }
+        Ok((Self { plane, children, servers }, cost))
+    }
+
+    /// Starts all children on empty data and measures; ends them afterwards.
+    pub(crate) async fn start(&self) -> Result<Start> {
+        for data in self.children.iter().filter_map(|child| child.data.as_ref()) {
+            std::fs::remove_dir_all(data).with_context(|| format!("cannot empty {}", data.display()))?;
+        }
+        let began = Instant::now();
+        let mut running = self.children.iter().map(BareChild::start).collect::<Result<Vec<Child>>>()?;
+        let authority = self.plane.state_directory().join("trust/cluster.crt");
+        let api_ready = until_ready(began, &self.servers, &authority).await?;
+        let client = client_of(&self.plane.kubeconfig(), &self.servers[0]).await;
+        let leases_held = until_leases_held(began, &client).await?;
+        for child in &mut running {
+            child.signal(Signal::SIGKILL).context("cannot end a bare child")?;
+            child.wait().await?;
+        }
+        Ok(Start { api_ready, leases_held })
+    }
+}
+
+impl BareChild {
+    fn start(&self) -> Result<Child> {
+        let log = std::env::temp_dir().join(format!("pilothouse-bench-{}.log", self.name));
+        Spawn::new(&self.command[0])
+            .arguments(&self.command[1..])
+            .output(Output::Append(log))
+            // The benchmark's thread lives as long as the process.
+            .from_thread_that_outlives_it()
+            .start()
+            .with_context(|| format!("cannot start {}", self.name))
+    }
+
+    /// The front is Pilothouse's: the floor's controllers talk to one API server directly, as kubeadm's do.
+    fn talk_to(&mut self, server: &str, front: &str) -> Result<()> {
+        for argument in &mut self.command {
+            let Some((flag, file)) =
+                argument.split_once('=').filter(|(flag, _)| flag.ends_with("kubeconfig"))
+            else {
+                continue;
+            };
+            let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {file}"))?;
+            let direct = PathBuf::from(format!("{file}.bare"));
+            durable_files::write_private(&direct, text.replace(front, server).as_bytes())?;
+            *argument = format!("{flag}={}", direct.display());
+        }
+        Ok(())
+    }
+
+    /// The URL of an API server, from its own flags.
+    fn api_server(&self) -> Option<String> {
+        if !self.name.starts_with("kube-apiserver") {
+            return None;
+        }
+        let port = self.command.iter().find_map(|argument| argument.strip_prefix("--secure-port="))?;
+        Some(format!("https://127.0.0.1:{port}"))
+    }
+}
+
+fn remember(instance: &Instance) -> Result<BareChild> {
+    let pid = instance.pid.context("it has a child")?;
+    let command = std::fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("cmdline"))?;
+    let command: Vec<String> = command.split_terminator('\0').map(str::to_owned).collect();
+    ensure!(!command.is_empty(), "{} has no command line", instance.name);
+    let data = command.iter().find_map(|argument| argument.strip_prefix("--data-dir=")).map(PathBuf::from);
+    Ok(BareChild { name: instance.name.clone(), command, data })
+}

@@ -1,0 +1,84 @@
+//! `cargo xtask components`: the upstream binaries of one Kubernetes version, built once from the
+//! Go modules pinned in tests/components/, kept outside the checkout. Downloads nothing but modules.
+
+mod build;
+mod cache;
+mod go_module;
+mod recipe;
+mod release;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+pub(crate) use release::Release;
+
+use crate::machine::{self, Purpose};
+use crate::stopwatch::Stopwatch;
+use cache::Cache;
+use recipe::Recipe;
+
+/// The newest version that the checkout pins.
+pub(crate) const DEFAULT_KUBERNETES: &str = "1.37";
+
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// The Kubernetes version: 1.35, 1.36 or 1.37, or the exact patch version that is pinned.
+    #[arg(long, default_value = DEFAULT_KUBERNETES, value_name = "VERSION")]
+    kubernetes: String,
+    /// Also put the binaries themselves (not links into the cache) into this directory.
+    #[arg(long, value_name = "DIR")]
+    output: Option<PathBuf>,
+}
+
+/// Builds what is missing; the last line on standard output is the directory with all binaries.
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let release = Release::pinned(&arguments.kubernetes)?;
+    let mut directory = ensure(&release)?;
+    if let Some(output) = &arguments.output {
+        cache::copy_out(&directory, output)?;
+        directory = std::path::absolute(output)?;
+    }
+    println!("{}", directory.display());
+    Ok(())
+}
+
+/// Builds what is missing and gives the directory with all binaries, for `pilothouse up --components`. When all is
+/// built, it takes a fraction of a second.
+pub(crate) fn ensure(release: &Release) -> Result<PathBuf> {
+    machine::prepare(Purpose::Components, &release.minimum_go())?;
+    let recipes = Recipe::all(release)?;
+    let cache = Cache::open()?;
+    let directory = cache.set_directory(release, &recipes);
+    // Looked at without the lock: nobody waits for another version's build to use what is there.
+    if cache::is_complete(&directory, &recipes) {
+        eprintln!("{} components of {release}: all built before", recipes.len());
+        return Ok(directory);
+    }
+    let _lock = cache.lock()?;
+    let stopwatch = Stopwatch::start();
+    let mut built = 0;
+    for (index, recipe) in recipes.iter().enumerate() {
+        let place = cache.binary(recipe);
+        let title = format!("[{}/{}] {} {}", index + 1, recipes.len(), recipe.name, recipe.version);
+        if place.is_file() {
+            eprintln!("{title}: already built");
+        } else {
+            build::build(recipe, &place, &title)?;
+            built += 1;
+        }
+    }
+    cache::link_set(&directory, &recipes)?;
+    eprintln!("{} components of {release}: {built} built in {stopwatch}", recipes.len());
+    Ok(directory)
+}
+
+/// The names of the binaries in a directory of components.
+pub(crate) fn names(directory: &Path) -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(directory)? {
+        names.push(entry?.file_name().to_string_lossy().into_owned());
+    }
+    names.sort();
+    Ok(names)
+}

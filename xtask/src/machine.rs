@@ -1,0 +1,181 @@
+//! What must be installed on this machine, who needs it, and its remedy. It installs Debian packages
+//! when it may (root on Debian), and otherwise refuses with the whole list at once.
+
+use std::cmp::Ordering;
+use std::env;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, bail};
+
+use crate::program;
+
+/// What somebody is about to do; each needs all that the ones before it need.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Purpose {
+    /// Build the upstream binaries.
+    Components,
+    /// Build this workspace.
+    Build,
+    /// Run the tests.
+    Tests,
+}
+
+/// Something that a Debian package brings.
+struct Requirement {
+    name: &'static str,
+    why: &'static str,
+    package: &'static str,
+    purpose: Purpose,
+    present: fn() -> bool,
+}
+
+const REQUIREMENTS: [Requirement; 4] = [
+    Requirement {
+        name: "cc",
+        why: "links the binaries and compiles aws-lc",
+        package: "build-essential",
+        purpose: Purpose::Build,
+        present: || find("cc").is_some(),
+    },
+    Requirement {
+        name: "protoc",
+        why: "compiles etcd's protocol",
+        package: "protobuf-compiler",
+        purpose: Purpose::Build,
+        present: || env::var_os("PROTOC").is_some() || find("protoc").is_some(),
+    },
+    Requirement {
+        name: "google/protobuf/*.proto",
+        why: "etcd's protocol imports them",
+        package: "libprotobuf-dev",
+        purpose: Purpose::Build,
+        present: protobuf_includes,
+    },
+    Requirement {
+        name: "ip",
+        why: "tests make networks of their own",
+        package: "iproute2",
+        purpose: Purpose::Tests,
+        present: || find("ip").is_some(),
+    },
+];
+
+/// Makes sure that all is there for the purpose. What only later purposes need is installed too where
+/// that is possible, and mentioned where it is not.
+pub(crate) fn prepare(purpose: Purpose, minimum_go: &str) -> Result<()> {
+    let absent = || REQUIREMENTS.iter().filter(|requirement| !(requirement.present)()).collect::<Vec<_>>();
+    let mut missing = absent();
+    if !missing.is_empty() && may_install() {
+        install(&missing)?;
+        missing = absent();
+    }
+    let (needed, later): (Vec<_>, Vec<_>) =
+        missing.into_iter().partition(|requirement| requirement.purpose <= purpose);
+    for requirement in later {
+        eprintln!("note: for later steps, {}", requirement.remedy());
+    }
+    let mut lines: Vec<String> = needed.iter().map(|requirement| requirement.remedy()).collect();
+    lines.extend(go_is_missing(minimum_go));
+    if !needed.is_empty() {
+        lines.push("(run by root on Debian, this command installs packages itself)".to_owned());
+    }
+    if !lines.is_empty() {
+        bail!("missing on this machine:\n  {}", lines.join("\n  "));
+    }
+    Ok(())
+}
+
+impl Requirement {
+    fn remedy(&self) -> String {
+        format!("{} ({}): install the package {}", self.name, self.why, self.package)
+    }
+}
+
+/// The program's path, if it is on PATH.
+pub(crate) fn find(program: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH")?;
+    env::split_paths(&path).map(|directory| directory.join(program)).find(|candidate| candidate.is_file())
+}
+
+fn protobuf_includes() -> bool {
+    let beside_protoc = find("protoc").and_then(|protoc| Some(protoc.parent()?.parent()?.join("include")));
+    let named = env::var_os("PROTOC_INCLUDE").map(PathBuf::from);
+    [named, beside_protoc, Some(PathBuf::from("/usr/include")), Some(PathBuf::from("/usr/local/include"))]
+        .into_iter()
+        .flatten()
+        .any(|include| include.join("google/protobuf/descriptor.proto").is_file())
+}
+
+fn may_install() -> bool {
+    nix::unistd::geteuid().is_root() && Path::new("/etc/debian_version").exists() && find("apt-get").is_some()
+}
+
+fn install(missing: &[&Requirement]) -> Result<()> {
+    let packages: Vec<_> = missing.iter().map(|requirement| requirement.package).collect();
+    eprintln!("installing the Debian packages {}", packages.join(" "));
+    program::output(program::program("apt-get").args(["update", "--quiet"]))?;
+    let mut command = program::program("apt-get");
+    command.env("DEBIAN_FRONTEND", "noninteractive");
+    command.args(["install", "--yes", "--quiet", "--no-install-recommends"]).args(packages);
+    program::output(&mut command)?;
+    Ok(())
+}
+
+/// Debian's own Go is often too old, so this one is never installed, only asked for.
+fn go_is_missing(minimum: &str) -> Option<String> {
+    let mut command = program::program("go");
+    command.env("GOTOOLCHAIN", "local").args(["env", "GOVERSION"]);
+    // Above any go.mod, whose demands would hide the version that is there.
+    command.current_dir("/");
+    let remedy = format!(
+        "Go {minimum} or newer (builds the upstream binaries): install it from the Go project's download page"
+    );
+    let Ok(said) = program::output(&mut command) else { return Some(remedy) };
+    let found = said.trim().trim_start_matches("go");
+    (compare_versions(found, minimum) == Ordering::Less).then(|| format!("{remedy}; {found} is installed"))
+}
+
+/// Compares by numbers; a suffix such as "rc1" counts for nothing.
+pub(crate) fn compare_versions(left: &str, right: &str) -> Ordering {
+    let numbers = |version: &str| {
+        let parts = version.split('.').map(|part| {
+            let digits = part.find(|character: char| !character.is_ascii_digit()).unwrap_or(part.len());
+            part[..digits].parse().unwrap_or(0)
+        });
+        let mut numbers: Vec<u32> = parts.collect();
+        numbers.resize(3, 0);
+        numbers
+    };
+    numbers(left).cmp(&numbers(right))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_compare_by_numbers() {
+        assert_eq!(compare_versions("1.26.8", "1.26.0"), Ordering::Greater);
+        assert_eq!(compare_versions("1.9.1", "1.26.0"), Ordering::Less);
+        assert_eq!(compare_versions("1.26", "1.26.0"), Ordering::Equal);
+        assert_eq!(compare_versions("1.27rc1", "1.26.0"), Ordering::Greater);
+    }
+
+    #[test]
+    fn an_old_go_is_named_with_what_is_needed() {
+        let remedy = go_is_missing("999.0.0").unwrap();
+        assert!(remedy.starts_with("Go 999.0.0 or newer"), "{remedy}");
+    }
+
+    #[test]
+    fn every_remedy_names_the_package() {
+        for requirement in &REQUIREMENTS {
+            assert!(requirement.remedy().ends_with(&format!("install the package {}", requirement.package)));
+        }
+    }
+
+    #[test]
+    fn purposes_build_on_each_other() {
+        assert!(Purpose::Components < Purpose::Build && Purpose::Build < Purpose::Tests);
+    }
+}

@@ -1,0 +1,57 @@
+//! `cargo xtask …`: the repository's own commands, one module each. It parses and dispatches;
+//! it refuses logic. What is demanded of a command is written in that command's module.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command for people speaks through them")]
+
+mod bench;
+mod cargo_metadata;
+mod checkout;
+mod components;
+mod machine;
+mod program;
+mod stopwatch;
+mod test;
+mod tidy;
+mod up;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// The repository's own commands.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", max_term_width = 110)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Build the upstream binaries (Kubernetes, etcd) from pinned Go modules into the cache directory, once.
+    Components(components::Arguments),
+    /// Build everything and start a control plane on this machine: components + build + `pilothouse up`.
+    Up(up::Arguments),
+    /// Run everything that must pass.
+    Test(test::Arguments),
+    /// Measure a control plane under Pilothouse beside the same components started bare.
+    Bench(bench::Arguments),
+    /// Check what compilers do not: module docs, file lengths, pure cores, names, machine traces.
+    Tidy,
+}
+
+fn main() -> ExitCode {
+    let outcome = match Arguments::parse().command {
+        Command::Components(arguments) => components::run(&arguments),
+        Command::Up(arguments) => up::run(&arguments),
+        Command::Test(arguments) => test::run(&arguments),
+        Command::Bench(arguments) => bench::run(&arguments),
+        Command::Tidy => tidy::run(),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

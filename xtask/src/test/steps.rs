@@ -1,0 +1,82 @@
+//! The steps of `cargo xtask test`, cheap ones first. Each works alone as well: what it needs from an
+//! earlier one (components, binaries) is made by cargo or the cache if it is not there.
+
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, ensure};
+
+use super::licences;
+use crate::cargo_metadata::Workspace;
+use crate::components::{self, Release};
+use crate::{program, tidy};
+
+#[derive(Clone, Copy)]
+pub(super) struct Step {
+    pub(super) name: &'static str,
+    pub(super) purpose: &'static str,
+    pub(super) run: fn(&Release) -> Result<()>,
+}
+
+pub(super) const STEPS: [Step; 9] = [
+    Step { name: "format", purpose: "rustfmt changes nothing", run: |_| format() },
+    Step { name: "lint", purpose: "clippy has nothing to say", run: |_| lint() },
+    Step { name: "tidy", purpose: "the rules of this repository", run: |_| tidy::run() },
+    Step { name: "licences", purpose: "deny.toml: licences, bans, sources", run: |_| licences::check() },
+    Step { name: "unit", purpose: "the tests of every crate", run: |_| unit() },
+    Step {
+        name: "components",
+        purpose: "upstream's binaries",
+        run: |release| components::ensure(release).map(drop),
+    },
+    Step { name: "real-binaries", purpose: "single crates against upstream's binaries", run: real_binaries },
+    Step { name: "binaries", purpose: "our own, as the end-to-end tests run them", run: |_| binaries() },
+    Step { name: "end-to-end", purpose: "the real binaries together", run: end_to_end },
+];
+
+fn format() -> Result<()> {
+    program::run(program::cargo().args(["fmt", "--all", "--check"]))
+}
+
+fn lint() -> Result<()> {
+    program::run(program::cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))
+}
+
+fn unit() -> Result<()> {
+    program::run(program::cargo().args(["test", "--workspace", "--exclude", "end-to-end"]))
+}
+
+/// Everything that the tests start, into target/ci.
+fn binaries() -> Result<()> {
+    program::run(&mut Workspace::read()?.build_products("ci"))
+}
+
+/// Tests of single crates that need the real binaries; without those they are ignored.
+fn real_binaries(release: &Release) -> Result<()> {
+    let mut command =
+        tests(release, &["test", "--workspace", "--exclude", "end-to-end", "--lib", "--tests"])?;
+    program::run(command.args(["--", "--ignored", "--test-threads=1"]))
+}
+
+/// One control plane at a time: two cores carry no more without making times meaningless. The renewal of leaves that
+/// client-go looks at every five minutes only waits, so it runs beside all others and is looked at last.
+fn end_to_end(release: &Release) -> Result<()> {
+    binaries()?;
+    program::run(tests(release, &["test", "--package", "end-to-end", "--no-run"])?.arg("--quiet"))?;
+    let mut renewal = tests(release, &["test", "--package", "end-to-end", "--test", "certificates"])?;
+    let renewal = renewal.args(["--", "--ignored", "--nocapture"]).stdin(Stdio::null());
+    let mut renewal = renewal.spawn().context("cannot start the test of late renewals")?;
+    let mut others = tests(release, &["test", "--package", "end-to-end", "--no-fail-fast"])?;
+    let others = program::run(others.args(["--", "--test-threads=1", "--nocapture"]));
+    let renewal = renewal.wait().context("cannot wait for the test of late renewals")?;
+    others?;
+    ensure!(renewal.success(), "the test of late renewals failed: {renewal}");
+    Ok(())
+}
+
+fn tests(release: &Release, arguments: &[&str]) -> Result<Command> {
+    let mut command = program::cargo();
+    command.args(arguments);
+    command.env("PILOTHOUSE_COMPONENTS", components::ensure(release)?);
+    command.env("PILOTHOUSE_BINARIES", Workspace::read()?.target_directory.join("ci"));
+    Ok(command)
+}
