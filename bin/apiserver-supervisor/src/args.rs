@@ -1,0 +1,114 @@
+//! The flags of kube-apiserver's supervisor and what they become.
+//! Refuses flags of kube-apiserver itself: those follow after `--`.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use apiserver_component::{Apiserver, ApiserverConfiguration, NEEDS};
+use clap::Args;
+use component_runtime::{Context, Needs, RuntimeError, SupervisedComponent};
+use naming_contract::{Component, ports};
+use supervision::Configuration;
+
+/// What one API server is told, and where its etcd is.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "API server")]
+pub(crate) struct ApiserverArguments {
+    /// Client URL of etcd: one Service, or each member (repeat)
+    #[arg(
+        long = "etcd-endpoint",
+        env = "PILOTHOUSE_ETCD_ENDPOINT",
+        value_name = "URL",
+        required = true,
+        value_delimiter = ','
+    )]
+    etcd_endpoints: Vec<String>,
+    /// Where kube-apiserver listens
+    #[arg(long, env = "PILOTHOUSE_BIND_ADDRESS", default_value = "0.0.0.0", value_name = "IP")]
+    bind_address: IpAddr,
+    /// Where kube-apiserver listens
+    #[arg(long, env = "PILOTHOUSE_SECURE_PORT", default_value_t = ports::KUBE_APISERVER, value_name = "PORT")]
+    secure_port: u16,
+    /// Where the other API servers reach this one; the Pod's address
+    #[arg(long, env = "PILOTHOUSE_ADVERTISE_ADDRESS", value_name = "IP")]
+    advertise_address: IpAddr,
+    /// Range of Service addresses, one for each IP family (repeat)
+    #[arg(
+        long = "service-subnet",
+        env = "PILOTHOUSE_SERVICE_SUBNET",
+        value_name = "CIDR",
+        required = true,
+        value_delimiter = ','
+    )]
+    service_subnets: Vec<String>,
+    /// Issuer of ServiceAccount tokens; further ones are only accepted (repeat)
+    #[arg(
+        long = "service-account-issuer",
+        env = "PILOTHOUSE_SERVICE_ACCOUNT_ISSUER",
+        default_value = "https://kubernetes.default.svc",
+        value_name = "URL",
+        value_delimiter = ','
+    )]
+    service_account_issuers: Vec<String>,
+    /// Seconds from SIGTERM until new requests are refused: what load balancers need to notice
+    #[arg(long, env = "PILOTHOUSE_SHUTDOWN_DELAY", default_value_t = 15, value_name = "SECONDS")]
+    shutdown_delay: u64,
+    /// Seconds that open watches get to end
+    #[arg(long, env = "PILOTHOUSE_WATCH_GRACE", default_value_t = 25, value_name = "SECONDS")]
+    watch_grace: u64,
+    /// Answer 429 with Retry-After while draining instead of refusing connections
+    #[arg(
+        long,
+        env = "PILOTHOUSE_SHUTDOWN_SEND_RETRY_AFTER",
+        default_value_t = false,
+        num_args = 0..=1,
+        default_missing_value = "true",
+        value_name = "BOOL",
+        action = clap::ArgAction::Set
+    )]
+    shutdown_send_retry_after: bool,
+    /// Share of requests, 0 to 0.02, after which a client connects anew; only with two or more replicas
+    #[arg(long, env = "PILOTHOUSE_GOAWAY_CHANCE", value_name = "SHARE")]
+    goaway_chance: Option<f64>,
+    /// File with a JSON list: the entries of the `jwt` list of Kubernetes' authentication configuration; changes are taken up
+    #[arg(long, env = "PILOTHOUSE_JWT_AUTHENTICATORS", value_name = "FILE")]
+    jwt_authenticators: Option<PathBuf>,
+}
+
+impl ApiserverArguments {
+    fn configuration(self) -> ApiserverConfiguration {
+        ApiserverConfiguration {
+            etcd_endpoints: self.etcd_endpoints,
+            bind_address: self.bind_address,
+            secure_port: self.secure_port,
+            advertise_address: self.advertise_address,
+            service_subnets: self.service_subnets,
+            service_account_issuers: self.service_account_issuers,
+            shutdown_delay: Duration::from_secs(self.shutdown_delay),
+            watch_grace: Duration::from_secs(self.watch_grace),
+            send_retry_after: self.shutdown_send_retry_after,
+            goaway_chance: self.goaway_chance,
+            jwt_authenticators: self.jwt_authenticators,
+        }
+    }
+}
+
+impl SupervisedComponent for ApiserverArguments {
+    const COMPONENT: Component = Component::KubeApiserver;
+    const ABOUT: &'static str =
+        "Waits for etcd, runs kube-apiserver, keeps its certificates fresh and drains it";
+    type Supervised = Apiserver;
+
+    fn needs(&self) -> Needs {
+        NEEDS
+    }
+
+    fn policy(&self) -> Configuration {
+        self.clone().configuration().policy()
+    }
+
+    fn supervised(self, context: Context) -> Result<Apiserver, RuntimeError> {
+        Ok(Apiserver::new(self.configuration(), context))
+    }
+}

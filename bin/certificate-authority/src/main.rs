@@ -1,0 +1,117 @@
+//! certificate-authority: parses, sets up the process, hands over to certificate-signing.
+//! Refuses logic.
+
+mod args;
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use args::{Action, CommandLine, Inspect, Output, Run};
+use certificate_signing::{Lifetimes, ServerSettings, inspect, serve};
+use certificates::NamingSettings;
+use clap::Parser as _;
+use health_endpoints::{HealthServer, State, StatusBoard};
+use naming_contract::Component;
+use process_control::{InstalledSignals, Signals};
+use tokio::task::LocalSet;
+use tokio_util::sync::CancellationToken;
+
+/// `EX_CONFIG` of sysexits.h: starting again with the same settings changes nothing.
+const EXIT_CONFIGURATION: u8 = 78;
+/// `inspect` found certificates that cannot be read.
+const EXIT_PROBLEMS: u8 = 1;
+
+fn main() -> ExitCode {
+    // Before anything else: a stop that comes while flags are parsed must not be lost.
+    let signals = match InstalledSignals::install() {
+        Ok(signals) => signals,
+        Err(error) => return told(&error.into()),
+    };
+    let outcome = match CommandLine::try_parse() {
+        Ok(CommandLine { action: Action::Run(arguments) }) => run(*arguments, signals),
+        Ok(CommandLine { action: Action::Inspect(arguments) }) => print(&arguments),
+        Err(error) => {
+            // clap prints help and version to standard output with code 0, mistakes to standard error with code 2.
+            let _nobody_reads = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    outcome.unwrap_or_else(|error| told(&error))
+}
+
+fn run(arguments: Run, signals: InstalledSignals) -> anyhow::Result<ExitCode> {
+    arguments.logs.install()?;
+    mutual_tls::install_provider();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    LocalSet::new().block_on(&runtime, async move {
+        let signals = signals.attend()?;
+        run_until_stopped(arguments, signals).await
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn run_until_stopped(arguments: Run, signals: Signals) -> anyhow::Result<()> {
+    let instance = match &arguments.instance_name {
+        Some(name) => name.to_string(),
+        None => {
+            nix::unistd::gethostname().context("cannot read the hostname")?.to_string_lossy().into_owned()
+        }
+    };
+    let settings = settings(&arguments, &instance)?;
+    let board = StatusBoard::new(&instance, Component::CertificateAuthority, telemetry::VERSION);
+    let stop = CancellationToken::new();
+    let health = HealthServer::bind(arguments.health_address).await?;
+    tracing::info!(instance, version = telemetry::VERSION, "started");
+    let health = health.serve(board.clone(), stop.clone());
+    let stopping = async {
+        let signal = signals.stop_asked().await;
+        board.enter(State::Draining, signal.as_ref());
+        stop.cancel();
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        served = serve(settings, board.clone(), stop.clone()) => served?,
+        () = async { health.await; std::future::pending().await } => {}
+        () = stopping => {}
+    }
+    board.enter(State::Stopped, "all requests are answered");
+    Ok(())
+}
+
+fn settings(arguments: &Run, instance: &str) -> anyhow::Result<ServerSettings> {
+    Ok(ServerSettings {
+        instance: instance.to_owned(),
+        state_directory: arguments.state_directory.clone(),
+        callers_directory: arguments.callers_directory.clone(),
+        publish_directory: arguments.publish_directory.clone(),
+        listen_address: arguments.listen_address,
+        naming: NamingSettings {
+            service_subnets: arguments.service_subnet.clone(),
+            cluster_domain: arguments.cluster_domain.to_string(),
+            extra_names: arguments.certificate_name.clone(),
+        },
+        lifetimes: Lifetimes::parse(arguments.lifetime.iter().map(String::as_str)).context("--lifetime")?,
+    })
+}
+
+fn print(arguments: &Inspect) -> anyhow::Result<ExitCode> {
+    let found = inspect::inspect(&arguments.state_directory)?;
+    let text = match arguments.output {
+        Output::Table => inspect::table(&found),
+        Output::Json => inspect::json(&found),
+    };
+    std::io::stdout().write_all(text.as_bytes()).context("cannot write to standard output")?;
+    let problems = found.iter().any(|certificate| certificate.problem.is_some());
+    Ok(if problems { ExitCode::from(EXIT_PROBLEMS) } else { ExitCode::SUCCESS })
+}
+
+fn told(error: &anyhow::Error) -> ExitCode {
+    let chain = telemetry::error_chain(error.as_ref());
+    if tracing::enabled!(tracing::Level::ERROR) {
+        tracing::error!(error = chain, "cannot go on");
+    } else {
+        telemetry::tell(&format!("certificate-authority: {chain}"));
+    }
+    ExitCode::from(EXIT_CONFIGURATION)
+}

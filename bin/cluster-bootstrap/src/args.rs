@@ -1,0 +1,59 @@
+//! The flags of cluster-bootstrap and what they become.
+//! Refuses defaults that would publish a wrong address: without one the endpoints are left alone.
+
+use certificates::{Authority, Profile};
+use clap::Args;
+use component_runtime::{Context, Needs, RuntimeError, Service};
+use health_endpoints::ReloadBehaviour::OwnClient;
+use hosted_objects::{ApiServerAddress, HostedObjects, Reconciler, keep_in_place};
+use naming_contract::{Component, ports};
+use tokio_util::sync::CancellationToken;
+
+/// Where the API server is, and where clients outside reach it.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Hosted cluster")]
+pub(crate) struct ClusterBootstrapArguments {
+    /// The API server: one URL behind which all of them are
+    #[arg(long, env = "PILOTHOUSE_API_SERVER", value_name = "URL")]
+    api_server: String,
+    /// Address at which Pods reach the API servers: the endpoints of the Service `kubernetes` (repeat)
+    #[arg(
+        long = "endpoint-address",
+        env = "PILOTHOUSE_ENDPOINT_ADDRESS",
+        value_name = "IP",
+        value_delimiter = ','
+    )]
+    endpoint_addresses: Vec<ApiServerAddress>,
+    /// Port at that address
+    #[arg(long, env = "PILOTHOUSE_ENDPOINT_PORT", default_value_t = ports::KUBE_APISERVER, value_name = "PORT")]
+    endpoint_port: u16,
+}
+
+impl Service for ClusterBootstrapArguments {
+    const COMPONENT: Component = Component::ClusterBootstrap;
+    const ABOUT: &'static str =
+        "Keeps in place what a hosted cluster needs inside and Kubernetes does not make itself";
+
+    fn needs(&self) -> Needs {
+        Needs {
+            leaves: &[(Profile::ClusterBootstrapClient, OwnClient)],
+            shared_keys: &[],
+            bundles: &[(Authority::Cluster, OwnClient)],
+        }
+    }
+
+    async fn serve(self, context: Context, stop: CancellationToken) -> Result<(), RuntimeError> {
+        if self.endpoint_addresses.is_empty() {
+            tracing::info!("no --endpoint-address: the endpoints of the Service `kubernetes` are left alone");
+        }
+        let objects = HostedObjects {
+            api_server_addresses: self.endpoint_addresses,
+            api_server_port: self.endpoint_port,
+        };
+        let identity = context.paths.leaf(Profile::ClusterBootstrapClient, Authority::Cluster);
+        let reconciler = Reconciler::new(self.api_server, identity);
+        let list = objects.desired();
+        let _stopped = stop.run_until_cancelled(keep_in_place(&reconciler, &list, &context.board)).await;
+        Ok(())
+    }
+}

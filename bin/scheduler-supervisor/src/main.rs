@@ -1,0 +1,10 @@
+//! Waits for the API server, runs kube-scheduler and hands its leader lease on.
+//! Refuses logic: flags are in `args`, everything else is in the rooms.
+
+mod args;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    component_runtime::supervisor_main::<args::SchedulerArguments>()
+}

@@ -1,0 +1,119 @@
+//! kube-apiserver as the supervision driver sees it.
+//! Refuses to start without etcd: kube-apiserver would end by itself after 20 s (no connection) or 33 s (no quorum).
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use certificates::{Authority, Profile};
+use component_flags::kube_apiserver;
+use component_runtime::Context;
+use conditions::{Pace, Progress, Silent, wait_for};
+use kubernetes_health::{HealthAnswer, HealthProbe};
+use preflight::{UpstreamBinary, wait_for_port};
+use supervision::{ChildCommand, ChildEnding, Health, PrepareError, Supervised};
+
+use crate::ApiserverConfiguration;
+use crate::etcd_read::EtcdQuorum;
+use crate::flags::flags;
+use crate::liveness::alive;
+use crate::rendered::Rendered;
+use crate::senseless_drain::no_quorum;
+
+/// How long one look waits for an answer; the driver gives a look 1.4 s.
+const PATIENCE: Duration = Duration::from_millis(1200);
+
+/// One kube-apiserver.
+#[derive(Debug)]
+pub struct Apiserver {
+    configuration: ApiserverConfiguration,
+    context: Context,
+    binary: UpstreamBinary,
+    etcd: EtcdQuorum,
+    rendered: Rendered,
+    livez: HealthProbe,
+    readyz: HealthProbe,
+    last_readiness: std::cell::RefCell<Result<(), String>>,
+}
+
+impl Apiserver {
+    /// An API server that is not running yet.
+    #[must_use]
+    pub fn new(configuration: ApiserverConfiguration, context: Context) -> Self {
+        let paths = &context.paths;
+        let bundle = paths.trust(Authority::Cluster);
+        let base = format!("https://{}", configuration.reached_at());
+        Self {
+            binary: UpstreamBinary::new(context.child.program.clone()),
+            etcd: EtcdQuorum {
+                endpoints: configuration.etcd_endpoints.clone(),
+                files: paths.leaf(Profile::ApiserverEtcdClient, Authority::Etcd),
+            },
+            rendered: Rendered::new(paths, configuration.jwt_authenticators.clone()),
+            livez: HealthProbe::new(format!("{base}/livez?exclude=etcd"), bundle.clone()),
+            readyz: HealthProbe::new(format!("{base}/readyz?verbose"), bundle),
+            last_readiness: std::cell::RefCell::new(Err(NOT_ASKED.to_owned())),
+            configuration,
+            context,
+        }
+    }
+
+    async fn argv(&self) -> Result<Vec<String>, PrepareError> {
+        let flags = flags(&self.configuration, &self.context.paths);
+        let operators = &self.context.child.extra_arguments;
+        let render = |version| kube_apiserver(version, &flags, operators);
+        // Quiet: the wait for etcd beside it is what people want to read about.
+        Ok(self.binary.checked(render, operators, &Silent).await?.argv)
+    }
+
+    /// A check of etcd takes 2 s to fail, longer than a look: until then the last answer stands.
+    fn readiness(&self, answer: Option<HealthAnswer>) -> Result<(), String> {
+        let mut last = self.last_readiness.borrow_mut();
+        *last = match answer {
+            Some(answer) => answer.healthy(),
+            None if last.is_ok() => Err("/readyz takes long to answer".to_owned()),
+            None => last.clone(),
+        };
+        last.clone()
+    }
+}
+
+const NOT_ASKED: &str = "not asked yet";
+
+impl Supervised for Apiserver {
+    async fn prepare(&self, progress: &dyn Progress) -> Result<ChildCommand, PrepareError> {
+        self.livez.forget();
+        self.readyz.forget();
+        *self.last_readiness.borrow_mut() = Err(NOT_ASKED.to_owned());
+        self.rendered.refresh()?;
+        let mut etcd = self.etcd.clone();
+        let quorum = async {
+            wait_for(&mut etcd, Pace::default(), progress).await;
+            Ok(())
+        };
+        let (arguments, ()) = tokio::try_join!(self.argv(), quorum)?;
+        wait_for_port(self.configuration.listens_at(), progress).await?;
+        Ok(ChildCommand {
+            program: self.context.child.program.clone(),
+            arguments,
+            environment: BTreeMap::new(),
+        })
+    }
+
+    async fn health(&self) -> Health {
+        self.rendered.keep_fresh();
+        let (livez, readyz) = tokio::join!(self.livez.look(PATIENCE), self.readyz.look(PATIENCE));
+        Health {
+            alive: livez
+                .map_or_else(|| Err("/livez takes long to answer".to_owned()), |answer| alive(&answer)),
+            ready: self.readiness(readyz),
+        }
+    }
+
+    async fn hold_back(&self, _progress: &dyn Progress) {}
+
+    async fn drain_is_senseless(&self) -> String {
+        no_quorum(async || self.etcd.read().await).await
+    }
+
+    async fn ended(&self, _ending: ChildEnding, _stopping: bool) {}
+}

@@ -1,0 +1,92 @@
+//! What one API server is told by its operator, the certificates it needs, and how long its drain may take.
+//! Refuses defaults: those are the command line's.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use certificates::{Authority, Profile, SharedKeySet};
+use component_runtime::Needs;
+use health_endpoints::ReloadBehaviour::{NeedsRestart, Reloads, ReloadsLate};
+use supervision::{Configuration, GoodEndings};
+
+/// What one API server is told.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ApiserverConfiguration {
+    /// Client URLs of etcd: one Service, or each member.
+    pub etcd_endpoints: Vec<String>,
+    /// Where it listens; its serving certificate must hold this address unless it is unspecified.
+    pub bind_address: IpAddr,
+    /// Where it listens.
+    pub secure_port: u16,
+    /// Where the other API servers reach it.
+    pub advertise_address: IpAddr,
+    /// Ranges of Service addresses.
+    pub service_subnets: Vec<String>,
+    /// Issuers of `ServiceAccount` tokens; the first one signs.
+    pub service_account_issuers: Vec<String>,
+    /// From SIGTERM until new requests are refused.
+    pub shutdown_delay: Duration,
+    /// How long open watches get to end.
+    pub watch_grace: Duration,
+    /// Whether requests get 429 with Retry-After while draining.
+    pub send_retry_after: bool,
+    /// Share of requests after which a client connects anew; none with a single replica.
+    pub goaway_chance: Option<f64>,
+    /// A JSON list of entries for the `jwt` list of the `AuthenticationConfiguration`.
+    pub jwt_authenticators: Option<PathBuf>,
+}
+
+/// The certificates and keys of an API server. A new etcd bundle or service-account key is only read at start.
+pub const NEEDS: Needs = Needs {
+    leaves: &[
+        (Profile::ApiserverServing, Reloads),
+        (Profile::ApiserverEtcdClient, Reloads),
+        (Profile::ApiserverKubeletClient, ReloadsLate),
+        (Profile::ApiserverFrontProxyClient, Reloads),
+    ],
+    shared_keys: &[(SharedKeySet::ServiceAccount, NeedsRestart), (SharedKeySet::Encryption, Reloads)],
+    bundles: &[
+        (Authority::Cluster, Reloads),
+        (Authority::Etcd, NeedsRestart),
+        (Authority::FrontProxy, Reloads),
+    ],
+};
+
+/// kube-apiserver's --request-timeout, for which a drain waits for requests.
+const REQUEST_TIMEOUT: Duration = Duration::from_mins(1);
+/// What kube-apiserver needs after its drain: audit flush, HTTP shutdown, exit.
+const DRAIN_RESERVE: Duration = Duration::from_secs(5);
+
+impl ApiserverConfiguration {
+    /// How it is supervised.
+    #[must_use]
+    pub fn policy(&self) -> Configuration {
+        let mut policy = Configuration::new(GoodEndings::EXIT_ZERO);
+        policy.timings.drain_budget = self.drain_budget();
+        policy
+    }
+
+    /// From SIGTERM to SIGKILL. A Pod's grace period is 5 s longer.
+    #[must_use]
+    pub fn drain_budget(&self) -> Duration {
+        self.shutdown_delay + REQUEST_TIMEOUT.max(self.watch_grace) + DRAIN_RESERVE
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn listens_at(&self) -> SocketAddr {
+        SocketAddr::new(self.bind_address, self.secure_port)
+    }
+
+    /// Where its supervisor reaches it: loopback unless it listens on one address only.
+    #[must_use]
+    pub fn reached_at(&self) -> SocketAddr {
+        let address = match self.bind_address {
+            IpAddr::V4(address) if address.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(address) if address.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+            address => address,
+        };
+        SocketAddr::new(address, self.secure_port)
+    }
+}

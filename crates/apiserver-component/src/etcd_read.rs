@@ -1,0 +1,75 @@
+//! A linearizable read from etcd over mutual TLS: the only proof that an API server could work.
+//! Refuses weaker signs: a port that accepts or a member that answers may have no quorum.
+
+use conditions::{Condition, Sighting};
+use mutual_tls::{TlsFiles, etcd_client};
+use tokio::task::JoinSet;
+
+/// Any key does: a linearizable read asks the quorum before it looks. It lies outside of what API servers store.
+const KEY: &str = "pilothouse/linearizable-read";
+
+/// etcd, as the API server will reach it.
+#[derive(Debug, Clone)]
+pub(crate) struct EtcdQuorum {
+    pub(crate) endpoints: Vec<String>,
+    pub(crate) files: TlsFiles,
+}
+
+impl EtcdQuorum {
+    /// Asks every endpoint; the first answer is enough. Clients are made anew: certificates may have been renewed.
+    pub(crate) async fn read(&self) -> Result<(), String> {
+        let mut reads = JoinSet::new();
+        for endpoint in &self.endpoints {
+            let (endpoint, files) = (endpoint.clone(), self.files.clone());
+            reads.spawn(async move {
+                read_from(&endpoint, &files).await.map_err(|why| format!("{endpoint}: {why}"))
+            });
+        }
+        let mut failures = Vec::new();
+        while let Some(finished) = reads.join_next().await {
+            match finished {
+                Ok(Ok(())) => return Ok(()),
+                Ok(Err(failure)) => failures.push(failure),
+                Err(error) => failures.push(error.to_string()),
+            }
+        }
+        failures.sort();
+        Err(failures.join("; "))
+    }
+}
+
+async fn read_from(endpoint: &str, files: &TlsFiles) -> Result<(), String> {
+    let mut client =
+        etcd_client(&[endpoint.to_owned()], files).await.map_err(|error| telemetry::error_chain(&error))?;
+    match client.get(KEY, None).await {
+        Ok(_) => Ok(()),
+        Err(error) => Err(told(&error)),
+    }
+}
+
+/// The code and the deepest cause: gRPC's own text drags all of its metadata along.
+fn told(error: &etcd_client::Error) -> String {
+    let etcd_client::Error::GRpcStatus(status) = error else { return telemetry::error_chain(error) };
+    let mut cause = std::error::Error::source(status);
+    let mut deepest = status.message().to_owned();
+    while let Some(deeper) = cause {
+        deepest = deeper.to_string();
+        cause = deeper.source();
+    }
+    format!("{}: {deepest}", status.code())
+}
+
+impl Condition for EtcdQuorum {
+    type Output = ();
+
+    fn awaits(&self) -> String {
+        format!("a linearizable read from etcd at {}", self.endpoints.join(", "))
+    }
+
+    async fn look(&mut self) -> Sighting<()> {
+        match self.read().await {
+            Ok(()) => Sighting::Holds(()),
+            Err(why) => Sighting::NotYet(why),
+        }
+    }
+}

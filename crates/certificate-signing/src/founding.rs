@@ -1,0 +1,129 @@
+//! Making the four CAs and the shared keys, once in a control plane's life: whole in memory, then written at once.
+//! Refuses to look at what is there.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use certificates::{Authority, BACKDATED, SharedKeySet, SharedKeys};
+use rcgen::{BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, KeyPair, KeyUsagePurpose};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use time::OffsetDateTime;
+
+use crate::StateError;
+
+/// Ten years of 365 days.
+const AUTHORITY_LIFETIME: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+/// The one format there is.
+pub(crate) const FORMAT_VERSION: u32 = 1;
+/// Says what belongs into the directory.
+pub(crate) const MANIFEST: &str = "manifest.json";
+/// What secretbox wants, in bytes.
+const ENCRYPTION_KEY_LENGTH: usize = 32;
+
+/// What belongs into the directory of CA keys, so that a lost, damaged or swapped file is found.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Manifest {
+    pub(crate) format_version: u32,
+    #[serde(with = "time::serde::rfc3339")]
+    pub(crate) founded: OffsetDateTime,
+    /// SHA-256 of each file.
+    pub(crate) sha256: BTreeMap<String, String>,
+}
+
+/// One key of the encryption set, as `keys.json` lists them.
+#[derive(Serialize)]
+struct EncryptionKey {
+    name: String,
+    secret: String,
+}
+
+pub(crate) fn certificate_file(authority: Authority) -> String {
+    format!("{authority}.crt")
+}
+
+pub(crate) fn key_file(authority: Authority) -> String {
+    format!("{authority}.key")
+}
+
+/// The file of a shared key set; the cluster-signing set is the cluster CA and has none of its own.
+pub(crate) fn shared_keys_file(set: SharedKeySet) -> String {
+    format!("{set}.json")
+}
+
+/// The sets that have a file.
+pub(crate) const STORED_SETS: [SharedKeySet; 2] = [SharedKeySet::ServiceAccount, SharedKeySet::Encryption];
+
+pub(crate) fn fingerprint(content: &[u8]) -> String {
+    use std::fmt::Write as _;
+    Sha256::digest(content).iter().fold(String::new(), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _infallible = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// All files of a new control plane, the manifest last.
+pub(crate) fn found(now: OffsetDateTime) -> Result<Vec<(String, Vec<u8>)>, StateError> {
+    let mut files = Vec::new();
+    for authority in Authority::ALL {
+        let (certificate, key) = new_authority(authority, now)
+            .map_err(|source| StateError::Make { what: format!("the {authority} CA"), source })?;
+        files.push((certificate_file(authority), certificate.into_bytes()));
+        files.push((key_file(authority), key.into_bytes()));
+    }
+    for set in STORED_SETS {
+        let keys = match set {
+            SharedKeySet::Encryption => new_encryption_keys()?,
+            _ => new_service_account_keys()
+                .map_err(|source| StateError::Make { what: format!("the {set} keys"), source })?,
+        };
+        files.push((shared_keys_file(set), json(&keys)));
+    }
+    let manifest = Manifest {
+        format_version: FORMAT_VERSION,
+        founded: now,
+        sha256: files.iter().map(|(name, content)| (name.clone(), fingerprint(content))).collect(),
+    };
+    files.push((MANIFEST.to_owned(), json(&manifest)));
+    Ok(files)
+}
+
+fn new_authority(authority: Authority, now: OffsetDateTime) -> Result<(String, String), rcgen::Error> {
+    let key = KeyPair::generate()?;
+    let mut parameters = CertificateParams::default();
+    parameters.distinguished_name = DistinguishedName::new();
+    parameters.distinguished_name.push(DnType::CommonName, authority.common_name());
+    parameters.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    parameters.key_usages =
+        vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign, KeyUsagePurpose::DigitalSignature];
+    parameters.not_before = now - BACKDATED;
+    parameters.not_after = now + AUTHORITY_LIFETIME;
+    let certificate = parameters.self_signed(&key)?;
+    Ok((certificate.pem(), key.serialize_pem()))
+}
+
+fn new_service_account_keys() -> Result<SharedKeys, rcgen::Error> {
+    let key = KeyPair::generate()?;
+    let files = BTreeMap::from([
+        (SharedKeySet::VERIFY.to_owned(), key.public_key_pem()),
+        (SharedKeySet::SIGNING.to_owned(), key.serialize_pem()),
+    ]);
+    Ok(SharedKeys { generation: 1, files })
+}
+
+fn new_encryption_keys() -> Result<SharedKeys, StateError> {
+    let mut secret = [0_u8; ENCRYPTION_KEY_LENGTH];
+    aws_lc_rs::rand::fill(&mut secret).map_err(|_| StateError::Randomness)?;
+    let keys = [EncryptionKey { name: "key1".to_owned(), secret: STANDARD.encode(secret) }];
+    let content = String::from_utf8_lossy(&json(&keys)).into_owned();
+    Ok(SharedKeys { generation: 1, files: BTreeMap::from([(SharedKeySet::ENCRYPTION.to_owned(), content)]) })
+}
+
+fn json(value: &impl Serialize) -> Vec<u8> {
+    // Strings, numbers and maps of them cannot fail to serialize.
+    serde_json::to_vec_pretty(value).unwrap_or_default()
+}

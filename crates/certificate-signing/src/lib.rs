@@ -1,0 +1,24 @@
+//! The only holder of CA keys: makes them and the shared keys once, signs leaves by the profile table for proven
+//! callers, publishes trust bundles. Refuses to let a CA key out but for the cluster-signing set.
+
+mod answer;
+mod authority_keys;
+mod csr;
+mod founding;
+pub mod inspect;
+mod issuing;
+mod lifetimes;
+mod publishing;
+mod rate_limit;
+mod server;
+mod service;
+mod serving;
+mod state_error;
+
+pub use authority_keys::{AuthorityKeys, Origin};
+pub use issuing::{IssueError, Issuing};
+pub use lifetimes::{LifetimeError, Lifetimes};
+pub use publishing::{PublishError, publish_bundles};
+pub use server::{ServeError, ServerSettings, serve, serve_on};
+pub use service::SigningService;
+pub use state_error::StateError;

@@ -1,0 +1,359 @@
+//! Keeps one instance's bundles, leaves and shared keys: obtains them at start, renews them while it runs, tells who
+//! must take up what. Refuses to restart anything: it sends changes to whoever does.
+
+mod kept;
+mod looks;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use conditions::{Pace, Progress, wait_for};
+use durable_files::FileError;
+use health_endpoints::{ReloadBehaviour, StatusBoard};
+use time::OffsetDateTime;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use self::kept::KeptLeaf;
+use self::looks::{BundlePublished, KeysHandedOut, LeafIssued};
+use crate::store::FILE_LIMIT;
+use crate::{
+    Authority, AuthorityClient, FreshLeaf, LeafFacts, Observed, Profile, Reason, RuntimeDirectory,
+    SharedKeySet, Verdict, verdict,
+};
+
+/// How often the clock and the published bundles are looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How often the authority is asked whether names or shared keys changed.
+const ASK_EVERY: Duration = Duration::from_secs(60);
+/// When it is asked first, and again after it did not answer.
+const FIRST_ASK_AFTER: Duration = Duration::from_secs(2);
+const ASK_AGAIN_AFTER: Duration = Duration::from_secs(5);
+/// Waits for the authority begin quickly and end at one look in 5 s: an identity may be made known later.
+const PACE: Pace = Pace {
+    first: Duration::from_millis(50),
+    longest: Duration::from_secs(5),
+    look_limit: Duration::from_secs(5),
+    report_every: Duration::from_secs(10),
+};
+
+/// What one instance needs, and where it lies.
+#[derive(Debug, Clone)]
+pub struct KeeperConfiguration {
+    /// The instance's name: the CN of its serving leaves.
+    pub instance: String,
+    /// https URL of the certificate-authority.
+    pub authority_url: String,
+    /// File with the token by which the instance proves itself.
+    pub caller_token_file: PathBuf,
+    /// Directory in which the certificate-authority publishes trust bundles.
+    pub published_trust: PathBuf,
+    /// Where everything is kept.
+    pub runtime_directory: PathBuf,
+    /// The leaves, and who takes up renewed ones how.
+    pub leaves: Vec<(Profile, ReloadBehaviour)>,
+    /// The shared keys, and how they are taken up.
+    pub shared_keys: Vec<(SharedKeySet, ReloadBehaviour)>,
+    /// The trust bundles that the child reads, and how. Those needed for the leaves are kept anyway.
+    pub bundles: Vec<(Authority, ReloadBehaviour)>,
+}
+
+/// Something on disk is another than before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// What.
+    pub what: Changed,
+    /// How whoever uses it takes it up.
+    pub reload: ReloadBehaviour,
+    /// When 80 % of the life of what was replaced is over: a restart must not come later.
+    pub restart_by: Option<OffsetDateTime>,
+}
+
+/// What changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Changed {
+    /// A leaf was replaced.
+    Leaf(Profile),
+    /// A trust bundle was replaced.
+    Bundle(Authority),
+    /// A shared key set has a new generation.
+    Keys(SharedKeySet),
+}
+
+/// Why nothing can be kept, ever, with these settings.
+#[derive(Debug, thiserror::Error)]
+pub enum KeeperError {
+    /// The runtime directory cannot be used.
+    #[error(transparent)]
+    Store(#[from] FileError),
+}
+
+/// Keeps what one instance needs.
+#[derive(Debug)]
+pub struct CertificateKeeper {
+    configuration: KeeperConfiguration,
+    store: RuntimeDirectory,
+    client: AuthorityClient,
+    board: StatusBoard,
+    /// Every CA whose bundle is needed: the child's, those of the leaves, and the one of the authority's own server.
+    bundles: Vec<Authority>,
+}
+
+impl CertificateKeeper {
+    /// A keeper that writes what it knows to `board`. Nothing is touched yet.
+    #[must_use]
+    pub fn new(configuration: KeeperConfiguration, board: StatusBoard) -> Self {
+        let mut bundles: Vec<Authority> = [Authority::Cluster]
+            .into_iter()
+            .chain(configuration.bundles.iter().map(|(authority, _)| *authority))
+            .chain(configuration.leaves.iter().map(|(profile, _)| profile.authority()))
+            .collect();
+        bundles.sort_unstable();
+        bundles.dedup();
+        let store = RuntimeDirectory::new(&configuration.runtime_directory);
+        let client = AuthorityClient::new(
+            &configuration.authority_url,
+            &configuration.caller_token_file,
+            store.trust(Authority::Cluster),
+        );
+        Self { configuration, store, client, board, bundles }
+    }
+
+    /// Where everything lies.
+    #[must_use]
+    pub fn directory(&self) -> &RuntimeDirectory {
+        &self.store
+    }
+
+    /// Waits until every bundle, leaf and key set lies on disk and can be used. What an earlier life left is used
+    /// again, so that the certificate-authority may be away. Dropping the future cancels the wait.
+    pub async fn obtain(&self, progress: &dyn Progress) -> Result<(), KeeperError> {
+        self.store.create()?;
+        for authority in &self.bundles {
+            let published = &self.configuration.published_trust;
+            let mut condition = BundlePublished { authority: *authority, published, store: &self.store };
+            wait_for(&mut condition, PACE, progress).await;
+        }
+        for (profile, reload) in &self.configuration.leaves {
+            self.obtain_leaf(*profile, *reload, progress).await?;
+        }
+        for (set, _) in &self.configuration.shared_keys {
+            let generation = if let Some(generation) = self.store.key_generation(*set) {
+                generation
+            } else {
+                let keys =
+                    wait_for(&mut KeysHandedOut { set: *set, client: &self.client }, PACE, progress).await;
+                self.store.write_keys(*set, &keys)?;
+                keys.generation
+            };
+            self.board.key_generation(set.name(), generation);
+        }
+        Ok(())
+    }
+
+    async fn obtain_leaf(
+        &self,
+        profile: Profile,
+        reload: ReloadBehaviour,
+        progress: &dyn Progress,
+    ) -> Result<(), KeeperError> {
+        let mut leaf = KeptLeaf::new(profile, reload, self.store.observe(profile));
+        let expected = kept::expected(profile, &self.configuration.instance, None);
+        if let Verdict::Unusable(reason) = verdict(&leaf.observed, &expected, OffsetDateTime::now_utc()) {
+            let judge = |fresh: &FreshLeaf| self.judge(profile, fresh);
+            let because = reason.to_string();
+            let mut condition = LeafIssued { profile, client: &self.client, judge: &judge, because };
+            let (fresh, facts) = wait_for(&mut condition, PACE, progress).await;
+            self.store.write_leaf(profile, &fresh.certificate_pem, &fresh.key_pem)?;
+            leaf.replaced(facts);
+        }
+        self.tell(&leaf);
+        Ok(())
+    }
+
+    /// Keeps everything fresh and sends what changed, after it is on disk. Never returns; dropping the future ends it.
+    /// A full channel holds nothing up: changes that need a restart wait for their place, others are dropped.
+    pub async fn keep(&self, changes: mpsc::Sender<Change>) -> std::convert::Infallible {
+        let mut changes = Outbox { changes, waiting: Vec::new() };
+        let mut leaves: Vec<KeptLeaf> = self
+            .configuration
+            .leaves
+            .iter()
+            .map(|(profile, reload)| KeptLeaf::new(*profile, *reload, self.store.observe(*profile)))
+            .collect();
+        // Not at once: a whole control plane starts now, and has better things to do.
+        let mut next_ask = Instant::now() + FIRST_ASK_AFTER;
+        loop {
+            if self.follow_bundles(&mut changes) {
+                for leaf in &mut leaves {
+                    leaf.observed = self.store.observe(leaf.profile);
+                }
+            }
+            if Instant::now() >= next_ask {
+                let answered = self.ask(&mut leaves, &mut changes).await;
+                next_ask = Instant::now() + if answered { ASK_EVERY } else { ASK_AGAIN_AFTER };
+            }
+            for leaf in &mut leaves {
+                if let Some(reason) = leaf.due(&self.configuration.instance, OffsetDateTime::now_utc()) {
+                    self.renew(leaf, &reason, &mut changes).await;
+                }
+            }
+            changes.deliver();
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// Takes over bundles that were published anew; true if any was.
+    fn follow_bundles(&self, changes: &mut Outbox) -> bool {
+        let mut any = false;
+        for authority in &self.bundles {
+            match self.store.take_bundle(*authority, &self.configuration.published_trust) {
+                Ok(false) => {}
+                // The last copy is good until a better one is published.
+                Err(error) => tracing::debug!(%authority, %error, "trust bundle not taken over"),
+                Ok(true) => {
+                    any = true;
+                    tracing::info!(%authority, "a new trust bundle was published");
+                    let read_by_child =
+                        self.configuration.bundles.iter().find(|(known, _)| known == authority);
+                    if let Some((_, reload)) = read_by_child {
+                        changes.put(Changed::Bundle(*authority), *reload, None);
+                    }
+                }
+            }
+        }
+        any
+    }
+
+    /// Asks which names leaves should carry and which generation of keys is current; false if anything went unanswered.
+    async fn ask(&self, leaves: &mut [KeptLeaf], changes: &mut Outbox) -> bool {
+        let mut answered = true;
+        for leaf in leaves {
+            match self.client.preview(leaf.profile).await {
+                Ok(preview) => leaf.names = Some(preview.contents.names),
+                Err(error) => {
+                    answered = false;
+                    tracing::debug!(profile = %leaf.profile, error = error.explained(), "names not confirmed");
+                }
+            }
+        }
+        for (set, reload) in &self.configuration.shared_keys {
+            match self.client.shared_keys(*set, self.store.key_generation(*set)).await {
+                Ok(None) => {}
+                Ok(Some(keys)) => match self.store.write_keys(*set, &keys) {
+                    Ok(()) => {
+                        self.board.key_generation(set.name(), keys.generation);
+                        tracing::info!(%set, generation = keys.generation, "shared keys replaced");
+                        changes.put(Changed::Keys(*set), *reload, None);
+                    }
+                    Err(error) => {
+                        answered = false;
+                        tracing::warn!(%set, %error, "shared keys not stored; tried again");
+                    }
+                },
+                Err(error) => {
+                    answered = false;
+                    tracing::debug!(%set, error = error.explained(), "shared keys not confirmed");
+                }
+            }
+        }
+        answered
+    }
+
+    async fn renew(&self, leaf: &mut KeptLeaf, reason: &Reason, changes: &mut Outbox) {
+        let profile = leaf.profile;
+        match self.issue_and_store(profile).await {
+            Ok(facts) => {
+                tracing::info!(%profile, %reason, not_after = %facts.not_after, "certificate renewed");
+                let restart_by = leaf.replaced(facts);
+                self.tell(leaf);
+                changes.put(Changed::Leaf(profile), leaf.reload, restart_by);
+            }
+            Err(why) => {
+                if leaf.failed(why.clone()) {
+                    tracing::warn!(%profile, %reason, why, "certificate not renewed; tried again");
+                }
+                self.tell(leaf);
+            }
+        }
+    }
+
+    async fn issue_and_store(&self, profile: Profile) -> Result<LeafFacts, String> {
+        let fresh = self.client.issue(profile).await.map_err(|error| error.explained())?;
+        let facts = self.judge(profile, &fresh)?;
+        self.store
+            .write_leaf(profile, &fresh.certificate_pem, &fresh.key_pem)
+            .map_err(|error| error.to_string())?;
+        Ok(facts)
+    }
+
+    /// Whether a leaf that was just issued can be used here and now.
+    fn judge(&self, profile: Profile, fresh: &FreshLeaf) -> Result<LeafFacts, String> {
+        let bundle = durable_files::read_limited(&self.store.trust(profile.authority()), FILE_LIMIT)
+            .map_err(|error| error.to_string())?;
+        let facts =
+            LeafFacts::parse(fresh.certificate_pem.as_bytes(), Some(fresh.key_pem.as_bytes()), Some(&bundle))
+                .map_err(|error| {
+                    format!("the certificate-authority issued what is no certificate: {error}")
+                })?;
+        let expected = kept::expected(profile, &self.configuration.instance, None);
+        match verdict(&Observed::Leaf(facts.clone()), &expected, OffsetDateTime::now_utc()) {
+            Verdict::Unusable(reason) => Err(format!(
+                "the certificate-authority issued a certificate that cannot be used here: {reason}"
+            )),
+            Verdict::Good { .. } | Verdict::Due(_) => Ok(facts),
+        }
+    }
+
+    fn tell(&self, leaf: &KeptLeaf) {
+        if let Some(status) = leaf.status() {
+            self.board.certificate(status);
+        }
+    }
+}
+
+/// Changes on their way to whoever acts on them.
+struct Outbox {
+    changes: mpsc::Sender<Change>,
+    waiting: Vec<Change>,
+}
+
+impl Outbox {
+    fn put(&mut self, what: Changed, reload: ReloadBehaviour, restart_by: Option<OffsetDateTime>) {
+        // The earlier of two deadlines holds: the child still has the older file.
+        let earlier = self.waiting.iter().position(|change| change.what == what);
+        let earlier = earlier.and_then(|position| self.waiting.remove(position).restart_by);
+        self.waiting.push(Change { what, reload, restart_by: earlier.or(restart_by) });
+        self.deliver();
+    }
+
+    fn deliver(&mut self) {
+        // A closed channel means that the supervisor is ending.
+        self.waiting.retain(|change| {
+            matches!(self.changes.try_send(change.clone()), Err(mpsc::error::TrySendError::Full(_)))
+                && change.reload == ReloadBehaviour::NeedsRestart
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_channel_loses_no_restart() {
+        let (changes, mut receiver) = mpsc::channel(1);
+        let mut outbox = Outbox { changes, waiting: Vec::new() };
+        let soon = OffsetDateTime::UNIX_EPOCH;
+        outbox.put(Changed::Leaf(Profile::EtcdServer), ReloadBehaviour::Reloads, None);
+        outbox.put(Changed::Leaf(Profile::EtcdPeer), ReloadBehaviour::Reloads, None);
+        outbox.put(Changed::Bundle(Authority::Etcd), ReloadBehaviour::NeedsRestart, Some(soon));
+        outbox.put(Changed::Bundle(Authority::Etcd), ReloadBehaviour::NeedsRestart, None);
+        assert_eq!(receiver.try_recv().unwrap().what, Changed::Leaf(Profile::EtcdServer));
+        outbox.deliver();
+        let restart = receiver.try_recv().unwrap();
+        assert_eq!((restart.what, restart.restart_by), (Changed::Bundle(Authority::Etcd), Some(soon)));
+        outbox.deliver();
+        assert!(receiver.try_recv().is_err());
+    }
+}

@@ -1,0 +1,29 @@
+//! Leaf certificates and shared keys as their users see them: what there is, who may have it, when it is due, how it
+//! is asked for, stored and kept fresh. Refuses CA keys: those live in certificate-signing alone.
+
+mod coordination;
+mod due;
+mod entitlement;
+mod facts;
+pub mod identities;
+mod keeper;
+mod names;
+mod profiles;
+mod request;
+mod shared_keys;
+mod store;
+mod wire;
+
+pub use coordination::{RestartCoordination, RestartPermit};
+pub use due::{BACKDATED, Expected, Observed, Reason, Verdict, renew_at, verdict};
+pub use entitlement::{may_have, may_have_keys};
+pub use facts::{LeafFacts, ParseError, bundle_certificates};
+pub use keeper::{CertificateKeeper, Change, Changed, KeeperConfiguration, KeeperError};
+pub use names::{ContentsError, LeafContents, LeafName, NamingSettings, Requester, leaf_contents};
+pub use profiles::{Authority, CommonName, NameRule, Profile, ProfileRow, UnknownName, Usage};
+pub use request::{AuthorityClient, FreshLeaf, RequestError};
+pub use shared_keys::SharedKeySet;
+pub use store::{LeafFiles, RuntimeDirectory};
+pub use wire::{
+    IssuedCertificate, KNOWN_GENERATION, LeafPreview, Refusal, SharedKeys, certificate_path, shared_keys_path,
+};

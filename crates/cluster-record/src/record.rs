@@ -1,0 +1,83 @@
+//! The record itself: token, founders, and one line per member. Plain data.
+//! Refuses secrets: the token keeps clusters apart, it opens nothing.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// The format that this version writes.
+pub const FORMAT_VERSION: u32 = 1;
+
+/// What is remembered about one etcd cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ClusterRecord {
+    /// [`FORMAT_VERSION`] of the writer.
+    pub format_version: u32,
+    /// Counts the changes; a change that expects another number is refused.
+    pub version: u64,
+    /// etcd's `--initial-cluster-token`: with the founders it determines every id of the cluster.
+    pub token: String,
+    /// The founders, in the order in which they were given.
+    pub initial_members: Vec<InitialMember>,
+    /// One line for each member that ever touched its volume.
+    pub members: BTreeMap<String, MemberLine>,
+}
+
+/// A founder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct InitialMember {
+    /// Its name.
+    pub name: String,
+    /// Its only peer URL.
+    pub peer_url: String,
+}
+
+/// What is known about a member's volume.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MemberLine {
+    /// The random id that the supervisor wrote on it; none when only the data's existence is known.
+    pub volume_id: Option<String>,
+    /// Whether a member with this volume ever served, so that missing data is lost data.
+    pub started: bool,
+}
+
+impl ClusterRecord {
+    /// A record for a cluster that nobody has founded yet, with a fresh token.
+    #[must_use]
+    pub fn for_founding(initial_members: Vec<InitialMember>) -> Self {
+        Self {
+            format_version: FORMAT_VERSION,
+            version: 1,
+            token: random_identifier(),
+            initial_members,
+            members: BTreeMap::new(),
+        }
+    }
+
+    /// A record written anew by a member that still has its data. Every member counts as started, so that an empty one
+    /// joins and none of them founds again; the volumes of the others are unknown.
+    #[must_use]
+    pub fn from_a_survivor(
+        initial_members: Vec<InitialMember>,
+        survivor: &str,
+        volume_id: Option<String>,
+    ) -> Self {
+        let members = initial_members
+            .iter()
+            .map(|member| {
+                let volume_id = if member.name == survivor { volume_id.clone() } else { None };
+                (member.name.clone(), MemberLine { volume_id, started: true })
+            })
+            .collect();
+        Self { members, ..Self::for_founding(initial_members) }
+    }
+}
+
+/// 128 random bits as 32 hexadecimal digits; for tokens and volume ids.
+#[must_use]
+pub fn random_identifier() -> String {
+    format!("{:032x}", rand::random::<u128>())
+}

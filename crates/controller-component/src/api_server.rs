@@ -1,0 +1,118 @@
+//! Waiting for API servers that this component may work with: ready, and none of those that answer older than it.
+//! Refuses anonymous looks: an API server that does not know our certificate is not ready for us.
+
+use std::time::Duration;
+
+use component_flags::KubernetesVersion;
+use conditions::{Condition, Sighting};
+use kubernetes_health::HealthAnswer;
+use mutual_tls::{TlsFiles, http_client};
+use serde::Deserialize;
+use tokio::task::JoinSet;
+
+use crate::skew;
+
+/// One request. /readyz of an API server that has just lost etcd takes 4 s.
+const LIMIT: Duration = Duration::from_secs(5);
+
+/// An API server that is ready, asked with the component's own certificate.
+pub(crate) struct ReadyApiServer<'a> {
+    pub(crate) server: &'a str,
+    pub(crate) files: &'a TlsFiles,
+}
+
+impl Condition for ReadyApiServer<'_> {
+    type Output = ();
+
+    fn awaits(&self) -> String {
+        format!("the API server at {} to be ready", self.server)
+    }
+
+    async fn look(&mut self) -> Sighting<()> {
+        match readiness(self.server, self.files).await.healthy() {
+            Ok(()) => Sighting::Holds(()),
+            Err(why) => Sighting::NotYet(why),
+        }
+    }
+}
+
+/// API servers of which each that answers is new enough for a component of this version.
+pub(crate) struct NewEnoughApiServers<'a> {
+    pub(crate) servers: &'a [String],
+    pub(crate) files: &'a TlsFiles,
+    pub(crate) ours: KubernetesVersion,
+}
+
+impl Condition for NewEnoughApiServers<'_> {
+    type Output = ();
+
+    fn awaits(&self) -> String {
+        format!("every serving API server to be {} or newer", self.ours)
+    }
+
+    async fn look(&mut self) -> Sighting<()> {
+        let mut asked = JoinSet::new();
+        for server in self.servers {
+            let (server, files) = (server.clone(), self.files.clone());
+            asked.spawn(async move { version(&server, &files).await.map(|answer| (server, answer)) });
+        }
+        let mut versions = Vec::new();
+        while let Some(finished) = asked.join_next().await {
+            // An API server that does not answer serves nobody; the next look, or its own start, will tell.
+            if let Ok(Some((server, answer))) = finished {
+                match answer {
+                    Ok(version) => versions.push((server, version)),
+                    Err(why) => return Sighting::NotYet(why),
+                }
+            }
+        }
+        versions.sort();
+        match skew::allowed(self.ours, &versions) {
+            Ok(()) => Sighting::Holds(()),
+            Err(why) => Sighting::NotYet(why),
+        }
+    }
+}
+
+async fn readiness(server: &str, files: &TlsFiles) -> HealthAnswer {
+    let client = match http_client(&files.authority, Some(files), LIMIT) {
+        Ok(client) => client,
+        Err(error) => return HealthAnswer::None(telemetry::error_chain(&error)),
+    };
+    match client.get(format!("{}/readyz", server.trim_end_matches('/'))).send().await {
+        Ok(response) => {
+            let status = response.status().as_u16();
+            HealthAnswer::read(status, &response.text().await.unwrap_or_default())
+        }
+        Err(error) => HealthAnswer::None(told(&error)),
+    }
+}
+
+#[derive(Deserialize)]
+struct VersionDocument {
+    #[serde(rename = "gitVersion")]
+    git_version: String,
+}
+
+/// None when it does not answer; an error when its version is none that is supported.
+async fn version(server: &str, files: &TlsFiles) -> Option<Result<KubernetesVersion, String>> {
+    let client = http_client(&files.authority, Some(files), LIMIT).ok()?;
+    let response = client.get(format!("{}/version", server.trim_end_matches('/'))).send().await.ok()?;
+    if !response.status().is_success() {
+        return None;
+    }
+    let document: VersionDocument = response.json().await.ok()?;
+    Some(KubernetesVersion::parse(&document.git_version).map_err(|error| format!("{server}: {error}")))
+}
+
+/// The deepest cause: reqwest's own text begins with the URL, which the wait has already named.
+fn told(error: &reqwest::Error) -> String {
+    if error.is_timeout() {
+        return "no answer in time".to_owned();
+    }
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    format!("no answer: {cause}")
+}

@@ -1,0 +1,168 @@
+//! A leader-elected component as the supervision driver sees it.
+//! Refuses to start beside API servers that are not ready or older than it is.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use certificates::Authority;
+use component_flags::KubernetesVersion;
+use component_runtime::Context;
+use conditions::{Pace, Progress, Silent, wait_for};
+use durable_files::write_private;
+use kubernetes_health::{HealthAnswer, HealthProbe};
+use leader_lease::LeaderLease;
+use mutual_tls::TlsFiles;
+use naming_contract::environment::{HTTP2_PING_TIMEOUT_SECONDS, HTTP2_READ_IDLE_TIMEOUT_SECONDS};
+use preflight::{Checked, UpstreamBinary, wait_for_port};
+use supervision::{ChildCommand, ChildEnding, Health, PrepareError, Supervised};
+
+use crate::api_server::{NewEnoughApiServers, ReadyApiServer};
+use crate::configuration::KUBECONFIG;
+use crate::kind::LEASE_NAMESPACE;
+use crate::leadership::{Leadership, Observation};
+use crate::{ControllerConfiguration, Kind};
+
+/// How long one look waits for an answer; the driver gives a look 1.4 s.
+const PATIENCE: Duration = Duration::from_millis(1200);
+/// How long handing on a lease may hold up a restart.
+const HAND_ON_LIMIT: Duration = Duration::from_secs(3);
+/// The same when stopping, where the API servers may be stopping too.
+const HAND_ON_LIMIT_STOPPING: Duration = Duration::from_millis(1500);
+/// For these the connection to an API server whose node died is given up after 8 s instead of 45 s.
+const CLIENT_ENVIRONMENT: [(&str, &str); 2] =
+    [(HTTP2_READ_IDLE_TIMEOUT_SECONDS, "5"), (HTTP2_PING_TIMEOUT_SECONDS, "3")];
+
+/// One leader-elected component.
+pub struct Controller {
+    configuration: ControllerConfiguration,
+    context: Context,
+    binary: UpstreamBinary,
+    identity: TlsFiles,
+    liveness: HealthProbe,
+    readiness: Option<HealthProbe>,
+    leadership: Rc<Leadership>,
+    _observation: Observation,
+}
+
+impl Controller {
+    /// A component that is not running yet. Must be made in a `LocalSet`: it looks at its lease in the background.
+    #[must_use]
+    pub fn new(configuration: ControllerConfiguration, context: Context) -> Self {
+        let kind = configuration.kind;
+        let identity = context.paths.leaf(kind.client(), Authority::Cluster);
+        let bundle = context.paths.trust(Authority::Cluster);
+        let base = format!("https://{}", configuration.reached_at());
+        let lease = LeaderLease::new(
+            configuration.api_server.clone(),
+            identity.clone(),
+            LEASE_NAMESPACE,
+            kind.lease(),
+        );
+        let leadership = Rc::new(Leadership::new(lease, context.board.clone(), &context.instance));
+        let own_readiness = kind.readiness_path() != kind.liveness_path();
+        Self {
+            binary: UpstreamBinary::new(context.child.program.clone()),
+            liveness: HealthProbe::new(format!("{base}{}", kind.liveness_path()), bundle.clone()),
+            readiness: own_readiness
+                .then(|| HealthProbe::new(format!("{base}{}", kind.readiness_path()), bundle)),
+            _observation: Rc::clone(&leadership).observe(),
+            leadership,
+            identity,
+            configuration,
+            context,
+        }
+    }
+
+    /// The argv, and the version where it is one of Kubernetes' own binaries.
+    async fn checked(&self) -> Result<(Vec<String>, Option<KubernetesVersion>), PrepareError> {
+        let operators = &self.context.child.extra_arguments;
+        let render = |version| self.configuration.argv(version, &self.context.paths, operators);
+        if self.configuration.kind == Kind::CloudControllerManager {
+            let argv = render(KubernetesVersion::NEWEST).map_err(preflight::BinaryError::Argument)?;
+            self.binary.checked_flags(&argv, operators, &Silent).await?;
+            return Ok((argv, None));
+        }
+        let Checked { version, argv } = self.binary.checked(render, operators, &Silent).await?;
+        Ok((argv, Some(version)))
+    }
+
+    fn write_kubeconfig(&self) -> Result<(), PrepareError> {
+        let path = self.context.paths.configuration(KUBECONFIG);
+        let rendered = kubeconfig(&self.configuration.api_server, &self.identity);
+        write_private(&path, format!("{rendered:#}\n").as_bytes()).map_err(|error| PrepareError {
+            what: "the kubeconfig cannot be written".to_owned(),
+            remedy: "make the runtime directory writable for this user".to_owned(),
+            source: Some(Box::new(error)),
+        })
+    }
+}
+
+/// A kubeconfig that points to files: client-go then takes up renewed ones by itself.
+fn kubeconfig(server: &str, identity: &TlsFiles) -> serde_json::Value {
+    serde_json::json!({
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{ "name": "cluster", "cluster": { "server": server, "certificate-authority": identity.authority } }],
+        "users": [{ "name": "user", "user": { "client-certificate": identity.certificate, "client-key": identity.key } }],
+        "contexts": [{ "name": "context", "context": { "cluster": "cluster", "user": "user" } }],
+        "current-context": "context",
+    })
+}
+
+impl Supervised for Controller {
+    async fn prepare(&self, progress: &dyn Progress) -> Result<ChildCommand, PrepareError> {
+        self.liveness.forget();
+        if let Some(readiness) = &self.readiness {
+            readiness.forget();
+        }
+        self.write_kubeconfig()?;
+        let mut api_server = ReadyApiServer { server: &self.configuration.api_server, files: &self.identity };
+        let ready = async {
+            wait_for(&mut api_server, Pace::default(), progress).await;
+            Ok(())
+        };
+        let ((arguments, version), ()) = tokio::try_join!(self.checked(), ready)?;
+        if let Some(ours) = version {
+            let mut servers = NewEnoughApiServers {
+                servers: &self.configuration.serving_api_servers,
+                files: &self.identity,
+                ours,
+            };
+            wait_for(&mut servers, Pace::default(), progress).await;
+        }
+        // No child of ours lives here: after an OOM kill nobody was left to hand the lease on.
+        self.leadership.hand_on(HAND_ON_LIMIT).await;
+        wait_for_port(self.configuration.listens_at(), progress).await?;
+        let environment = CLIENT_ENVIRONMENT
+            .into_iter()
+            .filter(|(name, _)| std::env::var_os(name).is_none())
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect::<BTreeMap<_, _>>();
+        Ok(ChildCommand { program: self.context.child.program.clone(), arguments, environment })
+    }
+
+    async fn health(&self) -> Health {
+        let slow = || HealthAnswer::None("takes long to answer".to_owned());
+        let liveness = async { self.liveness.look(PATIENCE).await.unwrap_or_else(slow) };
+        let (alive, ready) = if let Some(readiness) = &self.readiness {
+            let readiness = async { readiness.look(PATIENCE).await.unwrap_or_else(slow) };
+            tokio::join!(liveness, readiness)
+        } else {
+            let alive = liveness.await;
+            (alive.clone(), alive)
+        };
+        Health { alive: alive.healthy(), ready: ready.healthy() }
+    }
+
+    async fn hold_back(&self, _progress: &dyn Progress) {}
+
+    async fn drain_is_senseless(&self) -> String {
+        std::future::pending().await
+    }
+
+    async fn ended(&self, _ending: ChildEnding, stopping: bool) {
+        let limit = if stopping { HAND_ON_LIMIT_STOPPING } else { HAND_ON_LIMIT };
+        self.leadership.hand_on(limit).await;
+    }
+}

@@ -1,0 +1,234 @@
+//! Carries out the planner's steps on volume, record and cluster, and renders the three ways of starting.
+//! Refuses to choose a step.
+
+use certificates::{Authority, Profile};
+use cluster_record::{ClusterRecord, Creation, InitialMember, MemberLine};
+use component_flags::{EtcdFlags, InitialClusterState, TlsServerFiles};
+use component_runtime::Paths;
+use etcd_membership::{
+    AsideReason, EtcdError, Identity, Line, MemberClient, Observation, Record, RejoinLock, Step,
+};
+
+use crate::EtcdConfiguration;
+use crate::addresses::{Addresses, listen_url};
+use crate::beside::{Member, now};
+use crate::peers::{VOLUME_DETAIL, VOLUME_HAS_DATA, VOLUME_IS_EMPTY};
+
+/// Why a step could not be taken now.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StepError {
+    #[error(transparent)]
+    Volume(#[from] crate::volume::VolumeError),
+    #[error(transparent)]
+    Record(#[from] cluster_record::RecordError),
+    #[error("{}", .0.told())]
+    Etcd(EtcdError),
+    #[error("no other member answers with a quorum any more")]
+    NobodyServes,
+    #[error("the rejoin lock is held by {0}")]
+    LockHeld(String),
+}
+
+impl From<EtcdError> for StepError {
+    fn from(error: EtcdError) -> Self {
+        Self::Etcd(error)
+    }
+}
+
+/// How to start: the members to name, the token, and whether they found together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Start {
+    pub(crate) members: Vec<(String, String)>,
+    pub(crate) token: String,
+    pub(crate) state: InitialClusterState,
+}
+
+impl Member {
+    /// Looks at volume and record, and tells the peers about the volume. Asks nobody.
+    pub(crate) async fn observe(&self) -> Result<Observation, StepError> {
+        let volume = self.files.with(|files| files.read()).await?;
+        let has_data = volume.data == etcd_membership::Data::Present;
+        self.board.detail(VOLUME_DETAIL, if has_data { VOLUME_HAS_DATA } else { VOLUME_IS_EMPTY });
+        let record = match self.record.read() {
+            Ok(None) => Record::Absent,
+            Ok(Some(record)) => self.concerning_me(record),
+            Err(error) => Record::Unreadable(telemetry::error_chain(&error)),
+        };
+        Ok(Observation {
+            me: self.instance.clone(),
+            wanted: self.configuration.members.clone(),
+            volume,
+            record,
+            live: None,
+            holds_rejoin_lock: self.rejoin_lock.borrow().as_ref().is_some_and(RejoinLock::is_held),
+            crashes: self.crashes.get().seen_at(now()),
+        })
+    }
+
+    fn concerning_me(&self, mut record: ClusterRecord) -> Record {
+        let mine = record.members.remove(&self.instance);
+        Record::Present {
+            founders: record
+                .initial_members
+                .into_iter()
+                .map(|founder| (founder.name, founder.peer_url))
+                .collect(),
+            mine: mine.map(|line| Line { volume_id: line.volume_id, started: line.started }),
+        }
+    }
+
+    /// Takes a step that is neither a start nor a wait.
+    pub(crate) async fn act(&self, step: &Step, seen: &Observation) -> Result<(), StepError> {
+        match step {
+            Step::PrepareVolume => self.files.with(|files| files.prepare()).await?,
+            Step::WriteVolumeId => self.files.with(|files| files.write_id()).await?,
+            Step::ClearLeftovers => self.files.with(|files| files.clear_leftovers()).await?,
+            Step::MoveDataAside(reason) => self.move_data_aside(*reason).await?,
+            Step::CreateRecord => {
+                let record = ClusterRecord::for_founding(initial_members(&self.configuration));
+                self.create(&record).await?;
+            }
+            Step::RewriteRecord => {
+                let founders = initial_members(&self.configuration);
+                let volume_id = seen.volume.id.clone();
+                self.create(&ClusterRecord::from_a_survivor(founders, &self.instance, volume_id)).await?;
+            }
+            Step::RecordMyLine => {
+                let line = MemberLine { volume_id: seen.volume.id.clone(), started: false };
+                let change = |record: &mut ClusterRecord| {
+                    record.members.entry(self.instance.clone()).or_insert_with(|| line.clone());
+                };
+                self.record.change(change).await?;
+            }
+            Step::TakeRejoinLock => self.take_rejoin_lock().await?,
+            Step::ReleaseRejoinLock => {
+                let lock = self.rejoin_lock.borrow_mut().take();
+                if let Some(lock) = lock {
+                    lock.release().await?;
+                }
+            }
+            Step::RemoveMe(id) => self.serving_client().await?.remove(*id).await?,
+            Step::AddMeAsLearner => self.add_me(seen).await?,
+            // Starts, waits and questions are the caller's.
+            Step::AskPeers
+            | Step::StartNew
+            | Step::StartExisting
+            | Step::StartJoining(_)
+            | Step::Wait { .. }
+            | Step::Refuse { .. } => {}
+        }
+        Ok(())
+    }
+
+    async fn create(&self, record: &ClusterRecord) -> Result<(), StepError> {
+        let created = self.record.create(record).await?;
+        tracing::info!(
+            record = self.record.origin(),
+            by_us = created == Creation::Created,
+            "the cluster record is there"
+        );
+        Ok(())
+    }
+
+    async fn move_data_aside(&self, reason: AsideReason) -> Result<(), StepError> {
+        let word = match reason {
+            AsideReason::Removed => "removed",
+            AsideReason::Rejected => "rejected",
+        };
+        let aside = self.files.with(move |files| files.set_aside(word, now())).await?;
+        tracing::warn!(reason = word, kept_at = %aside.display(), "the data directory was set aside; this member joins anew");
+        self.note_crashes(self.crashes.get().data_set_aside(reason == AsideReason::Rejected)).await;
+        Ok(())
+    }
+
+    async fn take_rejoin_lock(&self) -> Result<(), StepError> {
+        let endpoints = self.peers.reachable().await;
+        let client = MemberClient::of_any(&endpoints, self.peers.files()).await?;
+        match RejoinLock::take(client, &self.instance).await? {
+            Ok(lock) => {
+                *self.rejoin_lock.borrow_mut() = Some(lock);
+                Ok(())
+            }
+            Err(holder) => Err(StepError::LockHeld(holder)),
+        }
+    }
+
+    async fn add_me(&self, seen: &Observation) -> Result<(), StepError> {
+        let Some(me) = self.configuration.me(&self.instance) else { return Ok(()) };
+        let client = self.serving_client().await?;
+        let (cluster, member) = client.add_learner(&me.peer_url).await?;
+        let identity = Identity { name: seen.me.clone(), cluster, member };
+        tracing::info!(%member, %cluster, "added to the cluster as a learner");
+        Ok(self.files.with(move |files| files.write_identity(&identity)).await?)
+    }
+
+    async fn serving_client(&self) -> Result<MemberClient, StepError> {
+        self.peers.serving_client().await.ok_or(StepError::NobodyServes)
+    }
+
+    /// What a starting step means for etcd's flags; none if it is no start.
+    pub(crate) fn start(&self, step: &Step) -> Result<Option<Start>, StepError> {
+        let record = self.record.read();
+        let start = match step {
+            Step::StartNew => {
+                let record = record?
+                    .ok_or_else(|| cluster_record::RecordError::Missing { origin: self.record.origin() })?;
+                let members =
+                    record.initial_members.into_iter().map(|founder| (founder.name, founder.peer_url));
+                Start { members: members.collect(), token: record.token, state: InitialClusterState::New }
+            }
+            Step::StartJoining(members) => {
+                Start { members: members.clone(), token: token(record), state: InitialClusterState::Existing }
+            }
+            // Ignored by etcd while there is data; should it vanish this instant, `existing` founds nothing.
+            Step::StartExisting => {
+                let members = self.configuration.members.iter();
+                let members = members.map(|member| (member.name.clone(), member.peer_url.clone()));
+                Start {
+                    members: members.collect(),
+                    token: token(record),
+                    state: InitialClusterState::Existing,
+                }
+            }
+            _ => return Ok(None),
+        };
+        Ok(Some(start))
+    }
+
+    pub(crate) fn flags(&self, start: Start, addresses: Addresses, paths: &Paths) -> EtcdFlags {
+        let me = self.configuration.me(&self.instance);
+        let tls = |profile, authority| {
+            let leaf = paths.leaf(profile, authority);
+            TlsServerFiles { trusted_authority: leaf.authority, certificate: leaf.certificate, key: leaf.key }
+        };
+        EtcdFlags {
+            name: self.instance.clone(),
+            data_directory: self.files.data(),
+            listen_peer_urls: vec![listen_url(addresses.peer)],
+            advertise_peer_urls: me.iter().map(|me| me.peer_url.clone()).collect(),
+            listen_client_urls: vec![listen_url(addresses.client)],
+            advertise_client_urls: me.iter().map(|me| me.client_url.clone()).collect(),
+            listen_client_http_urls: vec![listen_url(addresses.http)],
+            initial_cluster: start.members,
+            initial_cluster_token: start.token,
+            initial_cluster_state: start.state,
+            client_tls: tls(Profile::EtcdServer, Authority::Etcd),
+            peer_tls: tls(Profile::EtcdPeer, Authority::EtcdPeer),
+            quota_backend_bytes: self.configuration.quota_backend_bytes,
+        }
+    }
+}
+
+/// All wanted members as founders.
+pub(crate) fn initial_members(configuration: &EtcdConfiguration) -> Vec<InitialMember> {
+    let founder = |member: &etcd_membership::WantedMember| InitialMember {
+        name: member.name.clone(),
+        peer_url: member.peer_url.clone(),
+    };
+    configuration.members.iter().map(founder).collect()
+}
+
+/// Only founding depends on it.
+fn token(record: Result<Option<ClusterRecord>, cluster_record::RecordError>) -> String {
+    record.ok().flatten().map_or_else(|| "unknown".to_owned(), |record| record.token)
+}

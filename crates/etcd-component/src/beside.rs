@@ -1,0 +1,104 @@
+//! What the supervisor knows and does beside the running child; ends with it.
+//! Owns what looks and tasks share; refuses decisions about membership.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::Duration;
+
+use cluster_record::RecordStore;
+use etcd_membership::{MemberId, RejoinLock};
+use health_endpoints::StatusBoard;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::crash_note::CrashNote;
+use crate::own_member::OwnMember;
+use crate::peers::Peers;
+use crate::volume::VolumeFiles;
+use crate::{EtcdConfiguration, care, space};
+
+/// An answer of the peers that is older says nothing about now.
+const PEERS_ANSWER_AGE: Duration = Duration::from_secs(4);
+
+/// Everything that looks, acts and tasks work with.
+pub(crate) struct Member {
+    pub(crate) instance: String,
+    pub(crate) configuration: EtcdConfiguration,
+    pub(crate) board: StatusBoard,
+    pub(crate) files: VolumeFiles,
+    pub(crate) record: RecordStore,
+    pub(crate) own: OwnMember,
+    pub(crate) peers: Peers,
+    pub(crate) rejoin_lock: RefCell<Option<RejoinLock>>,
+    pub(crate) crashes: Cell<CrashNote>,
+    pub(crate) seen: Seen,
+}
+
+/// What was seen of the present child.
+#[derive(Debug, Default)]
+pub(crate) struct Seen {
+    /// Whether the last look found it serving.
+    pub(crate) serves: Cell<bool>,
+    /// Its id, once known.
+    pub(crate) member: Cell<Option<MemberId>>,
+    /// Whether its data was there and is not there any more.
+    pub(crate) data_is_gone: Cell<bool>,
+    /// How many peers answered a linearizable read, and when.
+    peers_serving: Cell<Option<(Instant, usize)>>,
+}
+
+impl Seen {
+    pub(crate) fn forget(&self) {
+        self.serves.set(false);
+        self.member.set(None);
+        self.data_is_gone.set(false);
+        self.peers_serving.set(None);
+    }
+
+    pub(crate) fn peers_answered(&self, serving: usize) {
+        self.peers_serving.set(Some((Instant::now(), serving)));
+    }
+
+    /// How many peers have a quorum behind them now, as far as is known.
+    pub(crate) fn peers_serving(&self) -> usize {
+        self.peers_serving
+            .get()
+            .filter(|(at, _)| at.elapsed() <= PEERS_ANSWER_AGE)
+            .map_or(0, |(_, serving)| serving)
+    }
+}
+
+/// The tasks; dropping ends them.
+#[derive(Debug, Default)]
+pub(crate) struct Tasks(RefCell<JoinSet<()>>);
+
+impl Tasks {
+    /// Ends what ran beside the last child and begins anew.
+    pub(crate) fn begin(&self, member: &Rc<Member>) {
+        let mut tasks = JoinSet::new();
+        tasks.spawn_local(care::care(Rc::clone(member)));
+        tasks.spawn_local(space::keep_space(Rc::clone(member)));
+        *self.0.borrow_mut() = tasks;
+    }
+
+    pub(crate) fn end(&self) {
+        *self.0.borrow_mut() = JoinSet::new();
+    }
+}
+
+impl Member {
+    /// Writes the note where the next supervisor finds it; memory has it anyway.
+    pub(crate) async fn note_crashes(&self, note: CrashNote) {
+        if self.crashes.replace(note) == note {
+            return;
+        }
+        if let Err(error) = self.files.with(move |files| files.write_crash_note(note)).await {
+            tracing::warn!(error = telemetry::error_chain(&error), "the crash note cannot be written");
+        }
+    }
+}
+
+/// Seconds since 1970.
+pub(crate) fn now() -> i64 {
+    time::OffsetDateTime::now_utc().unix_timestamp()
+}

@@ -1,0 +1,185 @@
+//! Once a second beside the running child: tell who it is, write down what must be remembered, and, beside the leader,
+//! promote learners and remove those that stall. Refuses to end the task: what fails is tried again.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use cluster_record::{ClusterRecord, MemberLine};
+use etcd_membership::{Care, Caretaker, ClusterView, EtcdError, Identity, MemberClient, MemberStatus};
+use tokio::time::Instant;
+
+use crate::act::initial_members;
+use crate::beside::Member;
+use crate::crash_note::CrashNote;
+
+const ROUND: Duration = Duration::from_secs(1);
+const CALL_LIMIT: Duration = Duration::from_secs(2);
+/// A record that was lost, or put back from a copy, is noticed within this time.
+const RECORD_EVERY: Duration = Duration::from_secs(10);
+
+/// Until dropped.
+pub(crate) async fn care(member: Rc<Member>) {
+    let began = Instant::now();
+    let mut caretaker = Caretaker::default();
+    let mut remembered = Remembered::default();
+    loop {
+        member.look_at_volume(&mut remembered).await;
+        if !member.seen.serves.get() || member.seen.data_is_gone.get() {
+            member.seen.peers_answered(member.peers.serving(ROUND).await);
+        }
+        if let Err(error) = member.round(&mut caretaker, &mut remembered, began.elapsed()).await {
+            tracing::debug!(error = error.told(), "the member beside us did not answer");
+        }
+        tokio::time::sleep(ROUND).await;
+    }
+}
+
+/// What this task already did for the present child.
+#[derive(Default)]
+struct Remembered {
+    data_was_there: bool,
+    identity: Option<Identity>,
+    record_checked: Option<Instant>,
+}
+
+impl Member {
+    /// etcd goes on with deleted files until it dies of it, so somebody has to notice.
+    async fn look_at_volume(&self, remembered: &mut Remembered) {
+        let Ok(there) = self.files.with(|files| files.has_data()).await else { return };
+        remembered.data_was_there |= there;
+        let gone = remembered.data_was_there && !there;
+        if gone && !self.seen.data_is_gone.replace(true) {
+            tracing::error!(
+                directory = %self.files.data().display(),
+                "the data directory was deleted while etcd runs; it is replaced as soon as the other members can do without it"
+            );
+            self.board.detail("dataDirectory", "deleted while etcd runs");
+        }
+    }
+
+    async fn round(
+        &self,
+        caretaker: &mut Caretaker,
+        remembered: &mut Remembered,
+        now: Duration,
+    ) -> Result<(), EtcdError> {
+        let own = self.own.grpc().await?;
+        let status = own.status(CALL_LIMIT).await?;
+        self.tell(&status);
+        self.remember_identity(&status, remembered).await;
+        if self.seen.serves.get() && !status.learner {
+            self.note_crashes(CrashNote::default()).await;
+            self.remember_in_record(remembered).await;
+            self.give_lock_back().await;
+        }
+        if status.leader != Some(status.member) {
+            caretaker.look(&view(&status, Vec::new(), BTreeMap::new()), now);
+            return Ok(());
+        }
+        self.care_for_others(&own, &status, caretaker, now).await
+    }
+
+    fn tell(&self, status: &MemberStatus) {
+        let leads = status.leader == Some(status.member);
+        self.seen.member.set(Some(status.member));
+        self.board.detail("memberId", &status.member.to_string());
+        self.board.detail("clusterId", &status.cluster.to_string());
+        self.board.detail("leader", if leads { "true" } else { "false" });
+        self.board.detail("learner", if status.learner { "true" } else { "false" });
+        self.board.detail("databaseBytes", &status.database_bytes.to_string());
+    }
+
+    async fn remember_identity(&self, status: &MemberStatus, remembered: &mut Remembered) {
+        let identity =
+            Identity { name: self.instance.clone(), cluster: status.cluster, member: status.member };
+        if remembered.identity.as_ref() == Some(&identity) {
+            return;
+        }
+        let wanted = identity.clone();
+        match self.files.with(move |files| files.write_identity(&wanted)).await {
+            Ok(()) => remembered.identity = Some(identity),
+            Err(error) => {
+                tracing::warn!(error = telemetry::error_chain(&error), "the member's ids cannot be written")
+            }
+        }
+    }
+
+    /// My line says: this volume, started. A record that is gone is written anew, with all members as started.
+    async fn remember_in_record(&self, remembered: &mut Remembered) {
+        if remembered.record_checked.is_some_and(|at| at.elapsed() < RECORD_EVERY) {
+            return;
+        }
+        let written = async {
+            let volume_id = match self.files.with(|files| files.read()).await {
+                Ok(volume) => volume.id,
+                Err(error) => return Err(telemetry::error_chain(&error)),
+            };
+            if self.record.read().map_err(|error| telemetry::error_chain(&error))?.is_none() {
+                let founders = initial_members(&self.configuration);
+                let record = ClusterRecord::from_a_survivor(founders, &self.instance, volume_id.clone());
+                self.record.create(&record).await.map_err(|error| telemetry::error_chain(&error))?;
+                tracing::warn!(
+                    record = self.record.origin(),
+                    "the cluster record was gone and is written anew"
+                );
+            }
+            let line = MemberLine { volume_id, started: true };
+            let change = |record: &mut ClusterRecord| {
+                record.members.insert(self.instance.clone(), line.clone());
+            };
+            self.record.change(change).await.map(drop).map_err(|error| telemetry::error_chain(&error))
+        };
+        match written.await {
+            Ok(()) => remembered.record_checked = Some(Instant::now()),
+            Err(error) => tracing::warn!(error, "this member's line cannot be written to the cluster record"),
+        }
+    }
+
+    async fn give_lock_back(&self) {
+        let Some(lock) = self.rejoin_lock.borrow_mut().take() else { return };
+        match lock.release().await {
+            Ok(()) => tracing::info!("this member votes again; the next one may be replaced"),
+            Err(error) => tracing::debug!(error = error.told(), "the rejoin lock ends by itself"),
+        }
+    }
+
+    async fn care_for_others(
+        &self,
+        own: &MemberClient,
+        status: &MemberStatus,
+        caretaker: &mut Caretaker,
+        now: Duration,
+    ) -> Result<(), EtcdError> {
+        let members = own.quorum(CALL_LIMIT).await?.members;
+        let applied = if members.iter().any(|member| member.learner) {
+            self.peers.statuses().await.into_iter().map(|peer| (peer.member, peer.applied)).collect()
+        } else {
+            BTreeMap::new()
+        };
+        for care in caretaker.look(&view(status, members, applied), now) {
+            match care {
+                Care::Promote(learner) => match own.promote(learner).await {
+                    Ok(true) => tracing::info!(%learner, "a learner votes now"),
+                    Ok(false) => tracing::debug!(%learner, "a learner has not caught up yet"),
+                    Err(error) => {
+                        tracing::warn!(%learner, error = error.told(), "a learner cannot be promoted yet")
+                    }
+                },
+                Care::RemoveStalled(learner) => {
+                    tracing::warn!(%learner, "a learner made no progress for 5 minutes and is removed; it may join again");
+                    own.remove(learner).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn view(
+    status: &MemberStatus,
+    members: Vec<etcd_membership::ListedMember>,
+    applied: BTreeMap<etcd_membership::MemberId, u64>,
+) -> ClusterView {
+    ClusterView { me: status.member, leader: status.leader, members, applied }
+}

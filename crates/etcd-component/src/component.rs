@@ -1,0 +1,300 @@
+//! One etcd member as the supervision driver sees it.
+//! Refuses to start etcd in any way that the planner did not choose.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::pin::pin;
+use std::rc::Rc;
+use std::time::Duration;
+
+use certificates::{Authority, Profile};
+use cluster_record::RecordStore;
+use component_flags::etcd;
+use component_runtime::{Context, RuntimeError};
+use conditions::{Backoff, Progress, Silent};
+use durable_files::FileLock;
+use etcd_membership::quorum::decides;
+use etcd_membership::{Departure, EtcdError, Step, departure, next_step};
+use health_endpoints::HealthClient;
+use preflight::{UpstreamBinary, wait_for_port};
+use supervision::{ChildCommand, ChildEnding, Health, PrepareError, Supervised};
+use tokio::time::{Instant, timeout};
+
+use crate::EtcdConfiguration;
+use crate::act::{Start, StepError};
+use crate::addresses::Addresses;
+use crate::beside::{Member, Seen, Tasks, now};
+use crate::own_member::OwnMember;
+use crate::peers::Peers;
+use crate::volume::{VolumeError, VolumeFiles};
+
+/// A read that takes longer is no service; the driver gives a look 1.4 s in all.
+const READ_LIMIT: Duration = Duration::from_millis(1100);
+/// A healthy member answers a read within this time; only after it /livez is asked as well.
+const USUAL_READ: Duration = Duration::from_millis(250);
+/// A peer's supervisor answers from memory.
+const PEER_HEALTH_LIMIT: Duration = Duration::from_millis(700);
+const CONFIRM_LIMIT: Duration = Duration::from_secs(3);
+const REPORT_EVERY: Duration = Duration::from_secs(10);
+
+/// One member and its supervision.
+pub struct EtcdMember {
+    context: Context,
+    addresses: Addresses,
+    binary: UpstreamBinary,
+    member: Rc<Member>,
+    tasks: Tasks,
+    volume_lock: RefCell<Option<FileLock>>,
+}
+
+impl EtcdMember {
+    /// A member that is not running yet. Must be used in a `LocalSet`: it cares for the others in the background.
+    pub fn new(configuration: EtcdConfiguration, context: Context) -> Result<Self, RuntimeError> {
+        let Some(me) = configuration.me(&context.instance) else {
+            let names: Vec<&str> = configuration.members.iter().map(|member| member.name.as_str()).collect();
+            return Err(RuntimeError::setting(
+                format!("{} is none of the members ({})", context.instance, names.join(", ")),
+                "name it with --member NAME=PEER_URL,CLIENT_URL, or correct --instance-name",
+            ));
+        };
+        let addresses = Addresses::of(me, &configuration)
+            .map_err(|error| RuntimeError::setting(error.what, error.remedy))?;
+        let files = context.paths.leaf(Profile::EtcdMemberClient, Authority::Etcd);
+        let health = HealthClient::new(PEER_HEALTH_LIMIT)?;
+        let member = Member {
+            instance: context.instance.clone(),
+            board: context.board.clone(),
+            files: VolumeFiles::new(configuration.data_directory.clone()),
+            record: RecordStore::file(&configuration.cluster_record),
+            own: OwnMember::new(addresses, files.clone()),
+            peers: Peers::new(&context.instance, &configuration, files, health),
+            rejoin_lock: RefCell::new(None),
+            crashes: std::cell::Cell::default(),
+            seen: Seen::default(),
+            configuration,
+        };
+        Ok(Self {
+            binary: UpstreamBinary::new(context.child.program.clone()),
+            addresses,
+            member: Rc::new(member),
+            tasks: Tasks::default(),
+            volume_lock: RefCell::new(None),
+            context,
+        })
+    }
+
+    /// Looks, plans and acts until the plan is to start.
+    async fn until_start(&self, progress: &dyn Progress) -> Result<Start, PrepareError> {
+        let mut waiting = Waiting::new(progress);
+        loop {
+            match self.one_step().await {
+                Ok(Outcome::Start(start)) => return Ok(start),
+                Ok(Outcome::Done(step)) => {
+                    tracing::info!(?step, "took a step towards the cluster");
+                    waiting.went_on();
+                }
+                Ok(Outcome::Wait { awaits, seen }) => waiting.pause(&awaits, &seen).await,
+                Ok(Outcome::Refuse { what, remedy }) => {
+                    return Err(PrepareError { what, remedy, source: None });
+                }
+                Err(error) => {
+                    waiting.pause("the next step towards the cluster", &telemetry::error_chain(&error)).await
+                }
+            }
+        }
+    }
+
+    async fn one_step(&self) -> Result<Outcome, StepError> {
+        self.take_volume().await?;
+        let mut seen = self.member.observe().await?;
+        let mut step = next_step(&seen);
+        if step == Step::AskPeers {
+            seen.live = Some(self.member.peers.live_view().await);
+            step = next_step(&seen);
+        }
+        match step {
+            Step::Wait { awaits, seen } => Ok(Outcome::Wait { awaits, seen }),
+            Step::Refuse { what, remedy } => Ok(Outcome::Refuse { what, remedy }),
+            step => match self.member.start(&step)? {
+                Some(start) => {
+                    tracing::info!(?step, "starting etcd");
+                    Ok(Outcome::Start(start))
+                }
+                None => {
+                    self.member.act(&step, &seen).await?;
+                    Ok(Outcome::Done(step))
+                }
+            },
+        }
+    }
+
+    /// The volume is ours until this process ends: an earlier supervisor may still be going.
+    async fn take_volume(&self) -> Result<(), VolumeError> {
+        if self.volume_lock.borrow().is_some() {
+            return Ok(());
+        }
+        let lock = self.member.files.with(VolumeFiles::lock).await?;
+        let note = self.member.files.with(VolumeFiles::crash_note).await;
+        // A note that cannot be read is worth nothing; the next one replaces it.
+        self.member.crashes.set(note.unwrap_or_default());
+        *self.volume_lock.borrow_mut() = Some(lock);
+        Ok(())
+    }
+
+    async fn argv(&self, start: Start) -> Result<Vec<String>, PrepareError> {
+        let operators = &self.context.child.extra_arguments;
+        let flags = self.member.flags(start, self.addresses, &self.context.paths);
+        let argv = etcd(&flags, operators).map_err(|error| PrepareError {
+            what: error.to_string(),
+            remedy: "remove it from the arguments after --".to_owned(),
+            source: None,
+        })?;
+        self.binary.checked_flags(&argv, operators, &Silent).await?;
+        Ok(argv)
+    }
+
+    /// The member's own liveness counts only while others could do its work: killing it must help somebody.
+    fn alive(&self, livez: Result<(), String>) -> Result<(), String> {
+        let seen = &self.member.seen;
+        let others = seen.peers_serving();
+        if seen.data_is_gone.get() && decides(others, self.member.configuration.members.len()) {
+            return Err("its data directory was deleted".to_owned());
+        }
+        match livez {
+            Err(why) if others > 0 => Err(format!("{why}, while its peers have quorum")),
+            _ => Ok(()),
+        }
+    }
+}
+
+enum Outcome {
+    Start(Start),
+    Done(Step),
+    Wait { awaits: String, seen: String },
+    Refuse { what: String, remedy: String },
+}
+
+impl Supervised for EtcdMember {
+    async fn prepare(&self, progress: &dyn Progress) -> Result<ChildCommand, PrepareError> {
+        self.tasks.end();
+        self.member.seen.forget();
+        let start = self.until_start(progress).await?;
+        for address in self.addresses.all() {
+            wait_for_port(address, progress).await?;
+        }
+        let arguments = self.argv(start).await?;
+        self.tasks.begin(&self.member);
+        Ok(ChildCommand {
+            program: self.context.child.program.clone(),
+            arguments,
+            environment: BTreeMap::new(),
+        })
+    }
+
+    async fn health(&self) -> Health {
+        let own = &self.member.own;
+        let mut read = pin!(async { own.grpc().await?.read_linearizable(READ_LIMIT).await });
+        let (ready, livez) = match timeout(USUAL_READ, &mut read).await {
+            Ok(Ok(())) => (Ok(()), Ok(())),
+            Ok(Err(error)) => (Err(error), own.livez().await),
+            Err(_slow) => tokio::join!(read, own.livez()),
+        };
+        self.member.seen.serves.set(ready.is_ok());
+        Health {
+            alive: self.alive(if ready.is_ok() { Ok(()) } else { livez }),
+            ready: ready.map_err(|why| not_ready(&why)),
+        }
+    }
+
+    async fn hold_back(&self, progress: &dyn Progress) {
+        let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_millis(500));
+        loop {
+            let peers = self.member.peers.at_departure().await;
+            match departure(&self.member.instance, self.member.seen.serves.get(), &peers) {
+                Departure::Go => return,
+                Departure::Hold(why) => {
+                    progress.waiting("enough other members, so that etcd keeps its quorum", Some(&why))
+                }
+            }
+            tokio::time::sleep(backoff.next_delay()).await;
+        }
+    }
+
+    async fn drain_is_senseless(&self) -> String {
+        std::future::pending().await
+    }
+
+    async fn ended(&self, _ending: ChildEnding, stopping: bool) {
+        self.tasks.end();
+        let me = self.member.seen.member.get();
+        self.context.board.detail("leader", "");
+        self.member.seen.serves.set(false);
+        if !stopping {
+            self.member.note_crashes(self.member.crashes.get().one_more(now())).await;
+            return;
+        }
+        let confirmed = timeout(CONFIRM_LIMIT, async {
+            loop {
+                if !self.member.peers.at_departure().await.iter().any(|peer| peer.stays) {
+                    return None;
+                }
+                if let Some(leader) = self.member.peers.leader_other_than(me).await {
+                    return Some(leader);
+                }
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        });
+        match confirmed.await {
+            Ok(Some(leader)) => tracing::info!(%leader, "the others have a leader"),
+            Ok(None) => tracing::info!("no other member stays"),
+            Err(_late) => tracing::warn!(limit = ?CONFIRM_LIMIT, "the others did not name a leader"),
+        }
+    }
+}
+
+fn not_ready(why: &EtcdError) -> String {
+    match why.answer() {
+        Some(answer) if answer.contains("not supported for learner") => {
+            "it is a learner still; the member beside the leader makes a voter of it once it has caught up"
+                .to_owned()
+        }
+        _ => why.told(),
+    }
+}
+
+/// A wait whose object changes from look to look.
+struct Waiting<'a> {
+    progress: &'a dyn Progress,
+    backoff: Backoff,
+    began: Instant,
+    next_report: Instant,
+    told: Option<(String, String)>,
+}
+
+impl<'a> Waiting<'a> {
+    fn new(progress: &'a dyn Progress) -> Self {
+        let now = Instant::now();
+        let backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(1));
+        Self { progress, backoff, began: now, next_report: now + REPORT_EVERY, told: None }
+    }
+
+    fn went_on(&mut self) {
+        self.backoff.reset();
+        self.told = None;
+        self.began = Instant::now();
+        self.next_report = self.began + REPORT_EVERY;
+    }
+
+    async fn pause(&mut self, awaits: &str, seen: &str) {
+        let told = (awaits.to_owned(), seen.to_owned());
+        if self.told.as_ref() != Some(&told) {
+            self.progress.waiting(awaits, Some(seen));
+            self.told = Some(told);
+        }
+        if Instant::now() >= self.next_report {
+            tracing::info!(awaits, last_seen = seen, waited = ?self.began.elapsed(), "still waiting");
+            self.next_report = Instant::now() + REPORT_EVERY;
+        }
+        tokio::time::sleep(self.backoff.next_delay()).await;
+    }
+}

@@ -1,0 +1,67 @@
+//! What one member's supervisor is told, and how patiently its child is supervised.
+//! Refuses flags of etcd: component-flags renders those.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use certificates::{Authority, Profile};
+use component_runtime::Needs;
+use etcd_membership::WantedMember;
+use health_endpoints::ReloadBehaviour::{NeedsRestart, OwnClient, Reloads};
+use supervision::{Configuration, GoodEndings};
+
+/// Settings of one member.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EtcdConfiguration {
+    /// The volume: etcd's data and what the supervisor writes beside it.
+    pub data_directory: PathBuf,
+    /// The file of the cluster record, shared by all members' supervisors.
+    pub cluster_record: PathBuf,
+    /// All members that should exist, this one among them.
+    pub members: Vec<WantedMember>,
+    /// Health endpoints of the other members' supervisors, by name.
+    pub peer_health: BTreeMap<String, String>,
+    /// Where etcd listens, for everything.
+    pub listen_address: IpAddr,
+    /// Port of etcd's own HTTP endpoints.
+    pub http_port: u16,
+    /// Size of the database at which etcd stops taking writes; none: etcd's default.
+    pub quota_backend_bytes: Option<u64>,
+}
+
+/// Leaves are read anew for each handshake; bundles only at start.
+pub const NEEDS: Needs = Needs {
+    leaves: &[
+        (Profile::EtcdServer, Reloads),
+        (Profile::EtcdPeer, Reloads),
+        (Profile::EtcdMemberClient, OwnClient),
+    ],
+    shared_keys: &[],
+    bundles: &[(Authority::Etcd, NeedsRestart), (Authority::EtcdPeer, NeedsRestart)],
+};
+
+impl EtcdConfiguration {
+    /// How a member is supervised. A Pod's grace period is 120 s: hold back, drain, confirm.
+    #[must_use]
+    pub fn policy() -> Configuration {
+        let mut policy = Configuration::new(GoodEndings::EXIT_ZERO_OR_SIGTERM);
+        let timings = &mut policy.timings;
+        timings.hold_limit = Duration::from_secs(85);
+        // At most 7 s for its clients' streams and 7 s for the transfer of leadership.
+        timings.drain_budget = Duration::from_secs(25);
+        timings.wedge_after = Duration::from_secs(10);
+        policy
+    }
+
+    /// This member's own entry.
+    pub(crate) fn me(&self, instance: &str) -> Option<&WantedMember> {
+        self.members.iter().find(|member| member.name == instance)
+    }
+
+    /// The other members that should exist.
+    pub(crate) fn others<'a>(&'a self, instance: &'a str) -> impl Iterator<Item = &'a WantedMember> {
+        self.members.iter().filter(move |member| member.name != instance)
+    }
+}

@@ -1,0 +1,209 @@
+//! Asks the other members: their etcd (do they have quorum, who leads) and their supervisors (do they stay, have they data).
+//! Every question is bounded and goes to all at once. Refuses to remember answers.
+
+use std::time::Duration;
+
+use etcd_membership::{
+    LiveView, MemberClient, MemberId, MemberStatus, PeerAtDeparture, PeerReport, PeerView, Quorum,
+    WantedMember,
+};
+use health_endpoints::{HealthClient, State, StatusDocument};
+use mutual_tls::TlsFiles;
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+
+use crate::EtcdConfiguration;
+use crate::addresses::authority;
+
+/// A member that does not answer for so long is taken for one that does not answer.
+const ETCD_LIMIT: Duration = Duration::from_secs(2);
+/// The name of the detail by which a supervisor tells its peers about its volume.
+pub(crate) const VOLUME_DETAIL: &str = "volume";
+pub(crate) const VOLUME_HAS_DATA: &str = "data";
+pub(crate) const VOLUME_IS_EMPTY: &str = "empty";
+
+/// The other members.
+#[derive(Debug, Clone)]
+pub(crate) struct Peers {
+    peers: Vec<Peer>,
+    files: TlsFiles,
+    health: HealthClient,
+}
+
+#[derive(Debug, Clone)]
+struct Peer {
+    name: String,
+    client_url: String,
+    health_url: Option<String>,
+}
+
+impl Peers {
+    pub(crate) fn new(
+        instance: &str,
+        configuration: &EtcdConfiguration,
+        files: TlsFiles,
+        health: HealthClient,
+    ) -> Self {
+        let peer = |member: &WantedMember| Peer {
+            name: member.name.clone(),
+            client_url: member.client_url.clone(),
+            health_url: configuration.peer_health.get(&member.name).cloned(),
+        };
+        Self { peers: configuration.others(instance).map(peer).collect(), files, health }
+    }
+
+    /// Everything that the planner wants to know from others.
+    pub(crate) async fn live_view(&self) -> LiveView {
+        let answers = self
+            .of_each(|peer, files, health| async move {
+                let (etcd, report) = tokio::join!(ask_etcd(&peer, &files), ask_report(&peer, &health));
+                let view = PeerView { name: peer.name, etcd_answers: etcd.is_some(), report };
+                (view, etcd.flatten())
+            })
+            .await;
+        let quorum = answers.iter().find_map(|(_, quorum)| quorum.clone());
+        let mut peers: Vec<PeerView> = answers.into_iter().map(|(view, _)| view).collect();
+        peers.sort_by(|a, b| a.name.cmp(&b.name));
+        LiveView { quorum, peers }
+    }
+
+    /// How many of the others answer a linearizable read.
+    pub(crate) async fn serving(&self, limit: Duration) -> usize {
+        let answers = self
+            .of_each(move |peer, files, _| async move {
+                let Some(client) = reach(&peer, &files).await else { return false };
+                client.read_linearizable(limit).await.is_ok()
+            })
+            .await;
+        answers.into_iter().filter(|answer| *answer).count()
+    }
+
+    /// What matters when this member wants to stop.
+    pub(crate) async fn at_departure(&self) -> Vec<PeerAtDeparture> {
+        self.of_each(|peer, files, health| async move {
+            if let Some(url) = &peer.health_url {
+                let document = health.status(url).await.ok();
+                return departing(peer.name, document.as_ref());
+            }
+            let serves = match reach(&peer, &files).await {
+                Some(client) => client.read_linearizable(ETCD_LIMIT).await.is_ok(),
+                None => false,
+            };
+            PeerAtDeparture { name: peer.name, serves, stays: serves, leaves: false }
+        })
+        .await
+    }
+
+    /// What each answering member says about itself.
+    pub(crate) async fn statuses(&self) -> Vec<MemberStatus> {
+        let answers = self
+            .of_each(
+                |peer, files, _| async move { reach(&peer, &files).await?.status(ETCD_LIMIT).await.ok() },
+            )
+            .await;
+        answers.into_iter().flatten().collect()
+    }
+
+    /// Who leads according to the others, unless it is `me`.
+    pub(crate) async fn leader_other_than(&self, me: Option<MemberId>) -> Option<MemberId> {
+        self.statuses()
+            .await
+            .into_iter()
+            .filter_map(|status| status.leader)
+            .find(|leader| Some(*leader) != me)
+    }
+
+    /// The client URLs of those that can be reached.
+    pub(crate) async fn reachable(&self) -> Vec<String> {
+        let answers = self
+            .of_each(|peer, _, _| async move { connects(&peer.client_url).await.then_some(peer.client_url) })
+            .await;
+        answers.into_iter().flatten().collect()
+    }
+
+    /// A client of the first that answers a linearizable read: the right one to send changes to.
+    pub(crate) async fn serving_client(&self) -> Option<MemberClient> {
+        let answers = self
+            .of_each(|peer, files, _| async move {
+                let client = reach(&peer, &files).await?;
+                client.read_linearizable(ETCD_LIMIT).await.ok()?;
+                Some(client)
+            })
+            .await;
+        answers.into_iter().flatten().next()
+    }
+
+    /// The files by which members are asked.
+    pub(crate) fn files(&self) -> &TlsFiles {
+        &self.files
+    }
+
+    async fn of_each<T, F>(&self, ask: impl Fn(Peer, TlsFiles, HealthClient) -> F) -> Vec<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = T> + Send + 'static,
+    {
+        let mut asked = JoinSet::new();
+        for peer in &self.peers {
+            asked.spawn(ask(peer.clone(), self.files.clone(), self.health.clone()));
+        }
+        asked.join_all().await
+    }
+}
+
+/// None: no answer at all. Some(None): an answer, but no quorum behind it.
+async fn ask_etcd(peer: &Peer, files: &TlsFiles) -> Option<Option<Quorum>> {
+    let client = reach(peer, files).await?;
+    let (status, quorum) = tokio::join!(client.status(ETCD_LIMIT), client.quorum(ETCD_LIMIT));
+    match (quorum, status) {
+        (Ok(quorum), _) => Some(Some(quorum)),
+        (Err(_), Ok(_)) => Some(None),
+        (Err(error), Err(_)) => {
+            tracing::debug!(peer = peer.name, error = error.told(), "no answer");
+            None
+        }
+    }
+}
+
+/// A client, if anybody listens: the client library itself would keep trying until its own deadline.
+async fn reach(peer: &Peer, files: &TlsFiles) -> Option<MemberClient> {
+    if !connects(&peer.client_url).await {
+        return None;
+    }
+    match MemberClient::new(&peer.client_url, files).await {
+        Ok(client) => Some(client),
+        Err(error) => {
+            tracing::warn!(
+                peer = peer.name,
+                error = telemetry::error_chain(&error),
+                "a peer cannot be asked"
+            );
+            None
+        }
+    }
+}
+
+async fn connects(url: &str) -> bool {
+    let Some(address) = authority(url) else { return false };
+    matches!(tokio::time::timeout(ETCD_LIMIT, TcpStream::connect(address)).await, Ok(Ok(_)))
+}
+
+async fn ask_report(peer: &Peer, health: &HealthClient) -> PeerReport {
+    let Some(url) = &peer.health_url else { return PeerReport::NotAskable };
+    let Ok(document) = health.status(url).await else { return PeerReport::Silent };
+    match document.details.get(VOLUME_DETAIL).map(String::as_str) {
+        Some(VOLUME_HAS_DATA) => PeerReport::Data,
+        Some(VOLUME_IS_EMPTY) => PeerReport::Empty,
+        _ => PeerReport::Silent,
+    }
+}
+
+fn departing(name: String, document: Option<&StatusDocument>) -> PeerAtDeparture {
+    let leaves = document.is_some_and(|document| matches!(document.state, State::Draining | State::Stopped));
+    PeerAtDeparture {
+        name,
+        serves: document.is_some_and(|document| document.ready || leaves && document.pid.is_some()),
+        stays: document.is_some() && !leaves,
+        leaves,
+    }
+}

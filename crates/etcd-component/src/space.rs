@@ -1,0 +1,93 @@
+//! Beside the leader: ends NOSPACE by compacting the history, defragmenting one member after the other, and disarming.
+//! Refuses to disarm while a database is still nearly full: writes would stop again at once.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use etcd_membership::{EtcdError, MemberClient, MemberStatus};
+
+use crate::beside::Member;
+
+const LOOK_EVERY: Duration = Duration::from_secs(10);
+/// After an attempt that did not help, or failed.
+const NEXT_ATTEMPT: Duration = Duration::from_secs(60);
+const CALL_LIMIT: Duration = Duration::from_secs(2);
+/// Above this share of its quota a database would raise the alarm again soon, in percent.
+const STILL_FULL_PERCENT: u64 = 90;
+
+/// Until dropped.
+pub(crate) async fn keep_space(member: Rc<Member>) {
+    loop {
+        tokio::time::sleep(LOOK_EVERY).await;
+        match member.look_at_space().await {
+            Ok(true) => {}
+            Ok(false) => tokio::time::sleep(NEXT_ATTEMPT).await,
+            Err(error) => {
+                tracing::debug!(error = error.told(), "space was not looked at");
+            }
+        }
+    }
+}
+
+impl Member {
+    /// Whether all is well now.
+    async fn look_at_space(&self) -> Result<bool, EtcdError> {
+        let own = self.own.grpc().await?;
+        let status = own.status(CALL_LIMIT).await?;
+        if status.leader != Some(status.member) {
+            return Ok(true);
+        }
+        let alarms = own.out_of_space(CALL_LIMIT).await?;
+        if alarms.is_empty() {
+            self.board.detail("alarm", "");
+            return Ok(true);
+        }
+        let members: Vec<String> = alarms.iter().map(|alarm| alarm.0.to_string()).collect();
+        self.board.detail("alarm", "NOSPACE");
+        tracing::warn!(
+            members = members.join(", "),
+            "etcd ran out of its quota and takes no writes; compacting and defragmenting now"
+        );
+        self.make_space(&own, status.revision).await
+    }
+
+    async fn make_space(&self, own: &MemberClient, revision: i64) -> Result<bool, EtcdError> {
+        own.compact(revision).await?;
+        let mut after = Vec::new();
+        for url in self.peers.reachable().await {
+            let peer = MemberClient::new(&url, self.peers.files()).await?;
+            after.push(defragmented(&peer).await?);
+        }
+        after.push(defragmented(own).await?);
+        if let Some(full) = after.iter().find(|status| still_full(status)) {
+            tracing::error!(
+                member = %full.member,
+                database_bytes = full.database_bytes,
+                quota_bytes = full.quota_bytes,
+                "the stored objects themselves fill etcd's quota: delete some, or raise --quota-backend-bytes"
+            );
+            return Ok(false);
+        }
+        own.disarm_nospace().await?;
+        self.board.detail("alarm", "");
+        tracing::warn!("etcd has space again and takes writes");
+        Ok(true)
+    }
+}
+
+async fn defragmented(member: &MemberClient) -> Result<MemberStatus, EtcdError> {
+    let before = member.status(CALL_LIMIT).await?;
+    member.defragment().await?;
+    let after = member.status(CALL_LIMIT).await?;
+    tracing::info!(
+        member = %after.member,
+        bytes_before = before.database_bytes,
+        bytes_after = after.database_bytes,
+        "defragmented"
+    );
+    Ok(after)
+}
+
+fn still_full(status: &MemberStatus) -> bool {
+    status.quota_bytes.is_some_and(|quota| status.database_bytes >= quota / 100 * STILL_FULL_PERCENT)
+}

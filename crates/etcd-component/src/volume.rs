@@ -1,0 +1,314 @@
+//! The member's volume: etcd's data in a directory of its own, and beside it volume id, identity and crash note.
+//! Everything blocks and runs on a thread that may hang with the disk. Refuses to judge what it finds.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use cluster_record::random_identifier;
+use durable_files::{FileError, FileLock, create_private_directory, read_limited, write_private};
+use etcd_membership::{ClusterId, Data, Identity, MemberId, Volume};
+use serde::{Deserialize, Serialize};
+
+use crate::crash_note::CrashNote;
+
+/// etcd writes at least this much (one page of its database and a record of its log) when it does anything.
+const LEAST_FREE_BYTES: u64 = 16 * 1024 * 1024;
+const SMALL_FILE: u64 = 16 * 1024;
+
+const DATA: &str = "member-data";
+const ASIDE: &str = "member-data.aside-";
+
+/// Why the volume cannot be used now.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum VolumeError {
+    #[error(transparent)]
+    File(#[from] FileError),
+    #[error("cannot {action} {}", path.display())]
+    Directory {
+        action: &'static str,
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("{} is damaged; if the data beside it belongs to this member, remove the file", path.display())]
+    Damaged {
+        path: PathBuf,
+        #[source]
+        source: serde_json::Error,
+    },
+    #[error("the disk of {} did not answer", path.display())]
+    Gone { path: PathBuf },
+}
+
+/// The paths below `--data-directory`.
+#[derive(Debug, Clone)]
+pub(crate) struct VolumeFiles {
+    root: PathBuf,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct IdentityFile {
+    name: String,
+    cluster_id: String,
+    member_id: String,
+}
+
+impl VolumeFiles {
+    pub(crate) fn new(root: PathBuf) -> Self {
+        Self { root }
+    }
+
+    /// etcd's `--data-dir`.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.root.join(DATA)
+    }
+
+    /// Runs `work` where a hanging disk does not stop the supervisor's own answers.
+    pub(crate) async fn with<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Self) -> Result<T, VolumeError> + Send + 'static,
+    ) -> Result<T, VolumeError> {
+        let files = self.clone();
+        let path = self.root.clone();
+        tokio::task::spawn_blocking(move || work(&files)).await.unwrap_or(Err(VolumeError::Gone { path }))
+    }
+
+    /// Makes the volume ours for as long as the lock lives.
+    pub(crate) fn lock(&self) -> Result<FileLock, VolumeError> {
+        create_private_directory(&self.root)?;
+        Ok(FileLock::acquire(&self.root.join("lock"))?)
+    }
+
+    pub(crate) fn read(&self) -> Result<Volume, VolumeError> {
+        Ok(Volume {
+            id: self.id()?,
+            data: self.data_state()?,
+            identity: self.identity()?,
+            full: self.is_full(),
+        })
+    }
+
+    /// Whether the write-ahead log is still there; while a child runs it can only vanish by somebody's hand.
+    pub(crate) fn has_data(&self) -> Result<bool, VolumeError> {
+        Ok(self.data_state()? == Data::Present)
+    }
+
+    /// Forgets whose volume this was, makes the data directory, writes a fresh id last.
+    pub(crate) fn prepare(&self) -> Result<(), VolumeError> {
+        self.remove_file("volume-id")?;
+        self.remove_file("identity.json")?;
+        create_private_directory(&self.data())?;
+        self.write_id()
+    }
+
+    pub(crate) fn write_id(&self) -> Result<(), VolumeError> {
+        Ok(write_private(&self.root.join("volume-id"), format!("{}\n", random_identifier()).as_bytes())?)
+    }
+
+    pub(crate) fn write_identity(&self, identity: &Identity) -> Result<(), VolumeError> {
+        let path = self.root.join("identity.json");
+        let file = IdentityFile {
+            name: identity.name.clone(),
+            cluster_id: identity.cluster.to_string(),
+            member_id: identity.member.to_string(),
+        };
+        let damaged = |source| VolumeError::Damaged { path: path.clone(), source };
+        let mut bytes = serde_json::to_vec_pretty(&file).map_err(damaged)?;
+        bytes.push(b'\n');
+        Ok(write_private(&path, &bytes)?)
+    }
+
+    /// Deletes what never took part.
+    pub(crate) fn clear_leftovers(&self) -> Result<(), VolumeError> {
+        remove_directory(&self.data())?;
+        Ok(create_private_directory(&self.data())?)
+    }
+
+    /// Renames the data directory and deletes what was set aside before.
+    pub(crate) fn set_aside(&self, reason: &str, now: i64) -> Result<PathBuf, VolumeError> {
+        let aside = self.root.join(format!("{ASIDE}{reason}-{now}"));
+        std::fs::rename(self.data(), &aside).map_err(io_error("set aside", &self.data()))?;
+        for entry in self.entries(&self.root)? {
+            let old = entry.file_name().is_some_and(|name| name.to_string_lossy().starts_with(ASIDE));
+            if old && entry != aside {
+                remove_directory(&entry)?;
+            }
+        }
+        Ok(aside)
+    }
+
+    pub(crate) fn crash_note(&self) -> Result<CrashNote, VolumeError> {
+        self.json("crashes.json").map(Option::unwrap_or_default)
+    }
+
+    pub(crate) fn write_crash_note(&self, note: CrashNote) -> Result<(), VolumeError> {
+        if note == CrashNote::default() {
+            return self.remove_file("crashes.json");
+        }
+        let path = self.root.join("crashes.json");
+        let bytes = serde_json::to_vec(&note)
+            .map_err(|source| VolumeError::Damaged { path: path.clone(), source })?;
+        Ok(write_private(&path, &bytes)?)
+    }
+
+    fn id(&self) -> Result<Option<String>, VolumeError> {
+        let text = self.small_file("volume-id")?;
+        Ok(text.map(|bytes| String::from_utf8_lossy(&bytes).trim().to_owned()).filter(|id| !id.is_empty()))
+    }
+
+    fn identity(&self) -> Result<Option<Identity>, VolumeError> {
+        let Some(file) = self.json::<IdentityFile>("identity.json")? else { return Ok(None) };
+        let ids = file.cluster_id.parse::<ClusterId>().ok().zip(file.member_id.parse::<MemberId>().ok());
+        Ok(ids.map(|(cluster, member)| Identity { name: file.name, cluster, member }))
+    }
+
+    fn data_state(&self) -> Result<Data, VolumeError> {
+        let data = self.data();
+        if !data.exists() {
+            return Ok(Data::NoDirectory);
+        }
+        let is_log = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "wal");
+        if self.entries(&data.join("member/wal"))?.iter().any(is_log) {
+            return Ok(Data::Present);
+        }
+        Ok(if self.entries(&data)?.is_empty() { Data::Empty } else { Data::Leftovers })
+    }
+
+    fn entries(&self, directory: &Path) -> Result<Vec<PathBuf>, VolumeError> {
+        let failed = io_error("list", directory);
+        match std::fs::read_dir(directory) {
+            Ok(entries) => {
+                entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<_, _>>().map_err(failed)
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(error) => Err(failed(error)),
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        nix::sys::statvfs::statvfs(&self.root).is_ok_and(|volume| {
+            let free = u64::from(volume.blocks_available()).saturating_mul(volume.fragment_size());
+            free < LEAST_FREE_BYTES
+        })
+    }
+
+    fn json<T: serde::de::DeserializeOwned>(&self, name: &str) -> Result<Option<T>, VolumeError> {
+        let Some(bytes) = self.small_file(name)? else { return Ok(None) };
+        let path = self.root.join(name);
+        serde_json::from_slice(&bytes).map(Some).map_err(|source| VolumeError::Damaged { path, source })
+    }
+
+    fn small_file(&self, name: &str) -> Result<Option<Vec<u8>>, VolumeError> {
+        match read_limited(&self.root.join(name), SMALL_FILE) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn remove_file(&self, name: &str) -> Result<(), VolumeError> {
+        let path = self.root.join(name);
+        match std::fs::remove_file(&path) {
+            Ok(()) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(io_error("remove", &path)(error)),
+        }
+    }
+}
+
+fn remove_directory(path: &Path) -> Result<(), VolumeError> {
+    match std::fs::remove_dir_all(path) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(io_error("remove", path)(error)),
+    }
+}
+
+fn io_error(action: &'static str, path: &Path) -> impl Fn(io::Error) -> VolumeError {
+    let path = path.to_owned();
+    move |source| VolumeError::Directory { action, path: path.clone(), source }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    fn volume() -> (tempfile::TempDir, VolumeFiles) {
+        let directory = tempfile::tempdir().unwrap();
+        let files = VolumeFiles::new(directory.path().join("volume"));
+        files.lock().unwrap();
+        (directory, files)
+    }
+
+    fn put_log(files: &VolumeFiles) {
+        std::fs::create_dir_all(files.data().join("member/wal")).unwrap();
+        std::fs::File::create(files.data().join("member/wal/0-0.wal")).unwrap();
+    }
+
+    #[test]
+    fn a_fresh_volume_gets_its_id_last_and_another_one_when_its_data_directory_is_gone() {
+        let (_directory, files) = volume();
+        assert_eq!(
+            files.read().unwrap(),
+            Volume { id: None, data: Data::NoDirectory, identity: None, full: false }
+        );
+        files.prepare().unwrap();
+        let first = files.read().unwrap();
+        assert_eq!((first.data, first.id.as_ref().map(String::len)), (Data::Empty, Some(32)));
+        assert_eq!(files.data().metadata().unwrap().permissions().mode() & 0o777, 0o700);
+        std::fs::remove_dir(files.data()).unwrap();
+        assert_eq!(files.read().unwrap().data, Data::NoDirectory);
+        files.prepare().unwrap();
+        assert_ne!(files.read().unwrap().id, first.id);
+    }
+
+    #[test]
+    fn only_a_write_ahead_log_counts_as_data() {
+        let (_directory, files) = volume();
+        files.prepare().unwrap();
+        std::fs::create_dir_all(files.data().join("member/snap")).unwrap();
+        assert_eq!(files.read().unwrap().data, Data::Leftovers);
+        put_log(&files);
+        assert_eq!(files.read().unwrap().data, Data::Present);
+        files.clear_leftovers().unwrap();
+        assert_eq!(files.read().unwrap().data, Data::Empty);
+    }
+
+    #[test]
+    fn of_what_is_set_aside_the_last_one_is_kept() {
+        let (_directory, files) = volume();
+        for now in [1, 2] {
+            files.prepare().unwrap();
+            put_log(&files);
+            let aside = files.set_aside("removed", now).unwrap();
+            assert!(aside.join("member/wal/0-0.wal").exists());
+            assert_eq!(files.read().unwrap().data, Data::NoDirectory);
+        }
+        let kept: Vec<_> = files.entries(&files.root).unwrap();
+        let names: Vec<_> = kept.iter().filter_map(|path| path.file_name()?.to_str()).collect();
+        assert!(names.contains(&"member-data.aside-removed-2"), "{names:?}");
+        assert!(!names.contains(&"member-data.aside-removed-1"), "{names:?}");
+    }
+
+    #[test]
+    fn identity_and_crash_note_survive_and_a_damaged_one_is_named() {
+        let (_directory, files) = volume();
+        let identity = Identity {
+            name: "etcd-0".into(),
+            cluster: ClusterId(0xabc),
+            member: MemberId(0xffff_ffff_ffff_ffff),
+        };
+        files.write_identity(&identity).unwrap();
+        assert_eq!(files.read().unwrap().identity, Some(identity));
+        let note = CrashNote::default().one_more(7);
+        files.write_crash_note(note).unwrap();
+        assert_eq!(files.crash_note().unwrap(), note);
+        files.write_crash_note(CrashNote::default()).unwrap();
+        assert_eq!(files.crash_note().unwrap(), CrashNote::default());
+        write_private(&files.root.join("identity.json"), b"{").unwrap();
+        assert!(files.read().unwrap_err().to_string().contains("identity.json is damaged"));
+    }
+}

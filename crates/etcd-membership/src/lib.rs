@@ -1,0 +1,23 @@
+//! How an etcd member finds its way into its cluster and stays a good member: pure decisions, and the client that acts.
+//! The decisions (`planner`, `caretaker`, `departure`, `quorum`) take observations and time as arguments; only `client`
+//! and `rejoin_lock` talk. Refuses files and processes: etcd-component has those.
+
+mod caretaker;
+mod client;
+mod departure;
+mod ids;
+mod observation;
+mod planner;
+pub mod quorum;
+mod rejoin_lock;
+
+pub use caretaker::{CARETAKER_PATIENCE, Care, Caretaker, ClusterView};
+pub use client::{Alarmed, EtcdError, MemberClient, MemberStatus};
+pub use departure::{Departure, PeerAtDeparture, departure};
+pub use ids::{ClusterId, MemberId};
+pub use observation::{
+    Crashes, Data, Identity, Line, ListedMember, LiveView, Observation, PeerReport, PeerView, Quorum, Record,
+    Volume, WantedMember,
+};
+pub use planner::{AsideReason, CRASHES_BEFORE_DOUBT, RETRY_IN_DOUBT, Step, next_step};
+pub use rejoin_lock::{LOCK_TTL, RejoinLock};

@@ -1,0 +1,122 @@
+//! Generated histories and what must be true of all of them.
+//! 1500 of each property; `PROPTEST_CASES` runs more.
+
+use proptest::prelude::*;
+
+use crate::world::{Event, World};
+
+/// Rounds in which every supervisor acts once. A rejoin takes about ten acts; two of them follow each other.
+const ROUNDS_TO_HEAL: usize = 200;
+
+fn event() -> impl Strategy<Value = Event> {
+    let slot = 0..5_usize;
+    prop_oneof![
+        60 => slot.clone().prop_map(Event::Step),
+        6 => (slot.clone(), 0..3_usize).prop_map(|(slot, parts)| Event::HalfStep(slot, parts)),
+        3 => slot.clone().prop_map(Event::CrashSupervisor),
+        3 => slot.clone().prop_map(Event::CrashChild),
+        3 => slot.clone().prop_map(Event::LoseVolume),
+        2 => slot.clone().prop_map(Event::DeleteDirectory),
+        1 => slot.clone().prop_map(Event::Corrupt),
+        1 => slot.clone().prop_map(Event::RemoveByHand),
+        2 => any::<[u8; 5]>().prop_map(Event::Partition),
+        3 => Just(Event::Heal),
+        3 => slot.clone().prop_map(Event::Elect),
+        8 => (slot, any::<u8>()).prop_map(|(slot, to)| Event::Write(slot, to)),
+        2 => Just(Event::LockExpires),
+        1 => Just(Event::FiveMinutes),
+        1 => any::<bool>().prop_map(Event::RecordReadable),
+        1 => Just(Event::LoseRecord),
+        2 => any::<bool>().prop_map(Event::Patience),
+    ]
+}
+
+fn history() -> impl Strategy<Value = (usize, Vec<Event>)> {
+    (prop_oneof![1 => Just(1), 5 => Just(3), 4 => Just(5)], prop::collection::vec(event(), 0..250))
+}
+
+fn live_through(size: usize, events: &[Event], majority_stays: bool) -> Result<World, TestCaseError> {
+    let mut world = World::new(size);
+    for event in events {
+        world.happen(*event, majority_stays);
+        prop_assert!(
+            world.violations.is_empty(),
+            "{:?} after {event:?}; {:#?}",
+            world.violations,
+            world.last_steps
+        );
+    }
+    Ok(world)
+}
+
+/// Faults are over: everything reaches everything, every supervisor is restarted when it ends, time passes.
+fn calm_down(world: &mut World) -> Result<bool, TestCaseError> {
+    world.happen(Event::Heal, true);
+    world.happen(Event::RecordReadable(true), true);
+    for round in 0..ROUNDS_TO_HEAL {
+        for slot in 0..world.size {
+            world.happen(Event::Step(slot), true);
+        }
+        world.happen(Event::Patience(round % 10 == 9), true);
+        if round % 10 == 5 {
+            world.happen(Event::LockExpires, true);
+        }
+        if round % 25 == 24 {
+            world.happen(Event::FiveMinutes, true);
+        }
+        prop_assert!(world.violations.is_empty(), "{:?}; {:#?}", world.violations, tail(&world.last_steps));
+        if world.is_whole() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn tail(steps: &[String]) -> &[String] {
+    &steps[steps.len().saturating_sub(25)..]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases.max(1_500), max_shrink_iters: 20_000, ..ProptestConfig::default() })]
+
+    /// While a majority keeps its data: safety all the time, and all members are voters again within bounded steps.
+    #[test]
+    fn a_majority_heals_everything((size, events) in history()) {
+        let mut world = live_through(size, &events, true)?;
+        let whole = calm_down(&mut world)?;
+        prop_assert!(whole, "not whole: {:?} {:?}; {:#?}", world.configuration(), world.volumes, tail(&world.last_steps));
+        prop_assert_eq!(world.missing_writes(), Vec::<u64>::new());
+    }
+
+    /// Whatever is lost: never a second cluster, never a member that founds again what it took part in.
+    #[test]
+    fn nothing_is_founded_twice_whatever_is_lost((size, events) in history()) {
+        let mut world = live_through(size, &events, false)?;
+        calm_down(&mut world)?;
+    }
+}
+
+#[test]
+fn five_members_lose_two_volumes_at_once_and_heal() {
+    let mut world = World::new(5);
+    assert!(calm_down(&mut world).unwrap(), "founding: {:#?}", world.last_steps);
+    world.happen(Event::LoseVolume(3), true);
+    world.happen(Event::LoseVolume(4), true);
+    assert!(!world.is_whole());
+    assert!(calm_down(&mut world).unwrap(), "healing: {:#?}", world.last_steps);
+    assert!(world.missing_writes().is_empty());
+}
+
+#[test]
+fn three_members_that_lose_two_volumes_wait_and_say_so() {
+    let mut world = World::new(3);
+    assert!(calm_down(&mut world).unwrap());
+    world.happen(Event::LoseVolume(1), false);
+    world.happen(Event::LoseVolume(2), false);
+    assert!(!calm_down(&mut world).unwrap());
+    let last = world.last_steps.last().unwrap();
+    assert!(
+        last.contains("the data of a majority is missing") && last.contains("etcdutl snapshot restore"),
+        "{last}"
+    );
+}

@@ -1,0 +1,8 @@
+//! Property tests of the planner over a simulated cluster: generated histories of crashes, lost volumes, partitions,
+//! half-done joins and removed members. `etcd` is faithful to etcd's rules, `supervisor` drives the real planner,
+//! `world` has the faults and the invariants, `history` generates and judges.
+
+mod etcd;
+mod history;
+mod supervisor;
+mod world;

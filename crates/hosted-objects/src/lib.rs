@@ -1,0 +1,14 @@
+//! What must exist inside a hosted cluster and Kubernetes does not make itself: roles that components need, and the
+//! endpoints of the `kubernetes` Service. Made, and repaired for ever. Refuses everything that a user might own.
+
+mod desired;
+mod endpoints;
+mod keeper;
+mod likeness;
+mod reconcile;
+mod roles;
+
+pub use desired::{Desired, HostedObjects, Resource};
+pub use endpoints::{ApiServerAddress, ApiServerAddressError};
+pub use keeper::keep_in_place;
+pub use reconcile::{Outcome, ReconcileError, Reconciler};

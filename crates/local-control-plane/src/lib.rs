@@ -1,0 +1,51 @@
+//! What `pilothouse up` does: plan a control plane, keep its processes, probe them, front its API servers, remember it.
+//! Plays kubelet for the supervisors on one machine; refuses to know what goes on inside a component.
+
+mod administrator;
+mod background;
+mod callers;
+mod cluster_name;
+mod command_lines;
+mod components;
+mod display;
+mod down;
+mod front;
+mod keeper;
+mod leftovers;
+mod log_files;
+mod manifest;
+mod own_log;
+mod paths;
+mod pid_file;
+mod plan;
+mod port_check;
+mod ports;
+mod prepare;
+mod probes;
+mod restart_policy;
+mod settings;
+mod state_directory;
+mod status;
+mod table;
+mod up;
+mod views;
+
+pub use background::{Daemon, DaemonError, start_in_background};
+pub use cluster_name::{ClusterName, DEFAULT_NAME, NameError};
+pub use components::ComponentError;
+pub use display::{Display, Row};
+pub use down::{DownError, down};
+pub use log_files::{LogError, LogRequest, print_logs};
+pub use manifest::{ComponentVersions, FORMAT_VERSION, Manifest, RecordedVersions, UpgradeError};
+pub use own_log::{OwnLogError, log_to_state_directory};
+pub use paths::{SELF, StatePaths};
+pub use pid_file::PidFile;
+pub use plan::{Blueprint, Extras, Instance, Plan, STOP_STAGES, StopStage};
+pub use port_check::PortTaken;
+pub use ports::{PortBlock, PortUse};
+pub use prepare::{PrepareError, Prepared, UpRequest, prepare};
+pub use settings::{Requested, Settings, SettingsError};
+pub use state_directory::{StateDirectory, StateError, neighbours, read_manifest};
+pub use status::{InstanceStatus, gather};
+pub use table::table;
+pub use up::{UpError, up};
