@@ -76,7 +76,9 @@ pub async fn serve(
     let address = settings.listen_address;
     let listener =
         TcpListener::bind(address).await.map_err(|source| ServeError::Listen { address, source })?;
-    serve_on(listener, settings, board, stop).await
+    // Where port 0 was asked for, the real one should be told.
+    let listen_address = listener.local_addr().unwrap_or(address);
+    serve_on(listener, ServerSettings { listen_address, ..settings }, board, stop).await
 }
 
 /// Serves on a listener that is there already.

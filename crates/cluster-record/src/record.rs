@@ -63,12 +63,12 @@ impl ClusterRecord {
     pub fn from_a_survivor(
         initial_members: Vec<InitialMember>,
         survivor: &str,
-        volume_id: Option<String>,
+        volume_id: Option<&str>,
     ) -> Self {
         let members = initial_members
             .iter()
             .map(|member| {
-                let volume_id = if member.name == survivor { volume_id.clone() } else { None };
+                let volume_id = if member.name == survivor { volume_id.map(str::to_owned) } else { None };
                 (member.name.clone(), MemberLine { volume_id, started: true })
             })
             .collect();

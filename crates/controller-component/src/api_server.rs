@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use component_flags::KubernetesVersion;
 use conditions::{Condition, Sighting};
-use kubernetes_health::HealthAnswer;
+use kubernetes_health::{HealthAnswer, why_no_answer};
 use mutual_tls::{TlsFiles, http_client};
 use serde::Deserialize;
 use tokio::task::JoinSet;
@@ -84,7 +84,7 @@ async fn readiness(server: &str, files: &TlsFiles) -> HealthAnswer {
             let status = response.status().as_u16();
             HealthAnswer::read(status, &response.text().await.unwrap_or_default())
         }
-        Err(error) => HealthAnswer::None(told(&error)),
+        Err(error) => HealthAnswer::None(why_no_answer(&error)),
     }
 }
 
@@ -103,16 +103,4 @@ async fn version(server: &str, files: &TlsFiles) -> Option<Result<KubernetesVers
     }
     let document: VersionDocument = response.json().await.ok()?;
     Some(KubernetesVersion::parse(&document.git_version).map_err(|error| format!("{server}: {error}")))
-}
-
-/// The deepest cause: reqwest's own text begins with the URL, which the wait has already named.
-fn told(error: &reqwest::Error) -> String {
-    if error.is_timeout() {
-        return "no answer in time".to_owned();
-    }
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(deeper) = cause.source() {
-        cause = deeper;
-    }
-    format!("no answer: {cause}")
 }

@@ -10,6 +10,7 @@ use component_flags::KubernetesVersion;
 use component_runtime::Context;
 use conditions::{Pace, Progress, Silent, wait_for};
 use durable_files::write_private;
+use kubeconfig::{CredentialPaths, render_with_files};
 use kubernetes_health::{HealthAnswer, HealthProbe};
 use leader_lease::LeaderLease;
 use mutual_tls::TlsFiles;
@@ -89,25 +90,20 @@ impl Controller {
 
     fn write_kubeconfig(&self) -> Result<(), PrepareError> {
         let path = self.context.paths.configuration(KUBECONFIG);
-        let rendered = kubeconfig(&self.configuration.api_server, &self.identity);
-        write_private(&path, format!("{rendered:#}\n").as_bytes()).map_err(|error| PrepareError {
+        let credentials = CredentialPaths {
+            certificate_authority: &self.identity.authority,
+            client_certificate: &self.identity.certificate,
+            client_key: &self.identity.key,
+        };
+        let server = &self.configuration.api_server;
+        let rendered =
+            render_with_files("hosted", server, self.configuration.kind.client().name(), &credentials);
+        write_private(&path, rendered.as_bytes()).map_err(|error| PrepareError {
             what: "the kubeconfig cannot be written".to_owned(),
             remedy: "make the runtime directory writable for this user".to_owned(),
             source: Some(Box::new(error)),
         })
     }
-}
-
-/// A kubeconfig that points to files: client-go then takes up renewed ones by itself.
-fn kubeconfig(server: &str, identity: &TlsFiles) -> serde_json::Value {
-    serde_json::json!({
-        "apiVersion": "v1",
-        "kind": "Config",
-        "clusters": [{ "name": "cluster", "cluster": { "server": server, "certificate-authority": identity.authority } }],
-        "users": [{ "name": "user", "user": { "client-certificate": identity.certificate, "client-key": identity.key } }],
-        "contexts": [{ "name": "context", "context": { "cluster": "cluster", "user": "user" } }],
-        "current-context": "context",
-    })
 }
 
 impl Supervised for Controller {

@@ -46,7 +46,7 @@ pub(crate) struct Start {
 impl Member {
     /// Looks at volume and record, and tells the peers about the volume. Asks nobody.
     pub(crate) async fn observe(&self) -> Result<Observation, StepError> {
-        let volume = self.files.with(|files| files.read()).await?;
+        let volume = self.files.with(super::volume::VolumeFiles::read).await?;
         let has_data = volume.data == etcd_membership::Data::Present;
         self.board.detail(VOLUME_DETAIL, if has_data { VOLUME_HAS_DATA } else { VOLUME_IS_EMPTY });
         let record = match self.record.read() {
@@ -80,9 +80,9 @@ impl Member {
     /// Takes a step that is neither a start nor a wait.
     pub(crate) async fn act(&self, step: &Step, seen: &Observation) -> Result<(), StepError> {
         match step {
-            Step::PrepareVolume => self.files.with(|files| files.prepare()).await?,
-            Step::WriteVolumeId => self.files.with(|files| files.write_id()).await?,
-            Step::ClearLeftovers => self.files.with(|files| files.clear_leftovers()).await?,
+            Step::PrepareVolume => self.files.with(super::volume::VolumeFiles::prepare).await?,
+            Step::WriteVolumeId => self.files.with(super::volume::VolumeFiles::write_id).await?,
+            Step::ClearLeftovers => self.files.with(super::volume::VolumeFiles::clear_leftovers).await?,
             Step::MoveDataAside(reason) => self.move_data_aside(*reason).await?,
             Step::CreateRecord => {
                 let record = ClusterRecord::for_founding(initial_members(&self.configuration));
@@ -90,7 +90,7 @@ impl Member {
             }
             Step::RewriteRecord => {
                 let founders = initial_members(&self.configuration);
-                let volume_id = seen.volume.id.clone();
+                let volume_id = seen.volume.id.as_deref();
                 self.create(&ClusterRecord::from_a_survivor(founders, &self.instance, volume_id)).await?;
             }
             Step::RecordMyLine => {
@@ -100,7 +100,7 @@ impl Member {
                 };
                 self.record.change(change).await?;
             }
-            Step::TakeRejoinLock => self.take_rejoin_lock().await?,
+            Step::TakeRejoinLock => Box::pin(self.take_rejoin_lock()).await?,
             Step::ReleaseRejoinLock => {
                 let lock = self.rejoin_lock.borrow_mut().take();
                 if let Some(lock) = lock {
@@ -144,7 +144,7 @@ impl Member {
     async fn take_rejoin_lock(&self) -> Result<(), StepError> {
         let endpoints = self.peers.reachable().await;
         let client = MemberClient::of_any(&endpoints, self.peers.files()).await?;
-        match RejoinLock::take(client, &self.instance).await? {
+        match Box::pin(RejoinLock::take(client, &self.instance)).await? {
             Ok(lock) => {
                 *self.rejoin_lock.borrow_mut() = Some(lock);
                 Ok(())

@@ -28,7 +28,8 @@ pub(crate) async fn care(member: Rc<Member>) {
         if !member.seen.serves.get() || member.seen.data_is_gone.get() {
             member.seen.peers_answered(member.peers.serving(ROUND).await);
         }
-        if let Err(error) = member.round(&mut caretaker, &mut remembered, began.elapsed()).await {
+        let round = Box::pin(member.round(&mut caretaker, &mut remembered, began.elapsed()));
+        if let Err(error) = round.await {
             tracing::debug!(error = error.told(), "the member beside us did not answer");
         }
         tokio::time::sleep(ROUND).await;
@@ -46,7 +47,7 @@ struct Remembered {
 impl Member {
     /// etcd goes on with deleted files until it dies of it, so somebody has to notice.
     async fn look_at_volume(&self, remembered: &mut Remembered) {
-        let Ok(there) = self.files.with(|files| files.has_data()).await else { return };
+        let Ok(there) = self.files.with(super::volume::VolumeFiles::has_data).await else { return };
         remembered.data_was_there |= there;
         let gone = remembered.data_was_there && !there;
         if gone && !self.seen.data_is_gone.replace(true) {
@@ -100,7 +101,7 @@ impl Member {
         match self.files.with(move |files| files.write_identity(&wanted)).await {
             Ok(()) => remembered.identity = Some(identity),
             Err(error) => {
-                tracing::warn!(error = telemetry::error_chain(&error), "the member's ids cannot be written")
+                tracing::warn!(error = telemetry::error_chain(&error), "the member's ids cannot be written");
             }
         }
     }
@@ -111,13 +112,13 @@ impl Member {
             return;
         }
         let written = async {
-            let volume_id = match self.files.with(|files| files.read()).await {
+            let volume_id = match self.files.with(super::volume::VolumeFiles::read).await {
                 Ok(volume) => volume.id,
                 Err(error) => return Err(telemetry::error_chain(&error)),
             };
             if self.record.read().map_err(|error| telemetry::error_chain(&error))?.is_none() {
                 let founders = initial_members(&self.configuration);
-                let record = ClusterRecord::from_a_survivor(founders, &self.instance, volume_id.clone());
+                let record = ClusterRecord::from_a_survivor(founders, &self.instance, volume_id.as_deref());
                 self.record.create(&record).await.map_err(|error| telemetry::error_chain(&error))?;
                 tracing::warn!(
                     record = self.record.origin(),
@@ -163,7 +164,7 @@ impl Member {
                     Ok(true) => tracing::info!(%learner, "a learner votes now"),
                     Ok(false) => tracing::debug!(%learner, "a learner has not caught up yet"),
                     Err(error) => {
-                        tracing::warn!(%learner, error = error.told(), "a learner cannot be promoted yet")
+                        tracing::warn!(%learner, error = error.told(), "a learner cannot be promoted yet");
                     }
                 },
                 Care::RemoveStalled(learner) => {

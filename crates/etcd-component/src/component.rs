@@ -87,7 +87,7 @@ impl EtcdMember {
     async fn until_start(&self, progress: &dyn Progress) -> Result<Start, PrepareError> {
         let mut waiting = Waiting::new(progress);
         loop {
-            match self.one_step().await {
+            match Box::pin(self.one_step()).await {
                 Ok(Outcome::Start(start)) => return Ok(start),
                 Ok(Outcome::Done(step)) => {
                     tracing::info!(?step, "took a step towards the cluster");
@@ -98,7 +98,7 @@ impl EtcdMember {
                     return Err(PrepareError { what, remedy, source: None });
                 }
                 Err(error) => {
-                    waiting.pause("the next step towards the cluster", &telemetry::error_chain(&error)).await
+                    waiting.pause("the next step towards the cluster", &telemetry::error_chain(&error)).await;
                 }
             }
         }
@@ -115,16 +115,14 @@ impl EtcdMember {
         match step {
             Step::Wait { awaits, seen } => Ok(Outcome::Wait { awaits, seen }),
             Step::Refuse { what, remedy } => Ok(Outcome::Refuse { what, remedy }),
-            step => match self.member.start(&step)? {
-                Some(start) => {
+            step => {
+                if let Some(start) = self.member.start(&step)? {
                     tracing::info!(?step, "starting etcd");
-                    Ok(Outcome::Start(start))
+                    return Ok(Outcome::Start(start));
                 }
-                None => {
-                    self.member.act(&step, &seen).await?;
-                    Ok(Outcome::Done(step))
-                }
-            },
+                Box::pin(self.member.act(&step, &seen)).await?;
+                Ok(Outcome::Done(step))
+            }
         }
     }
 
@@ -178,7 +176,7 @@ impl Supervised for EtcdMember {
     async fn prepare(&self, progress: &dyn Progress) -> Result<ChildCommand, PrepareError> {
         self.tasks.end();
         self.member.seen.forget();
-        let start = self.until_start(progress).await?;
+        let start = Box::pin(self.until_start(progress)).await?;
         for address in self.addresses.all() {
             wait_for_port(address, progress).await?;
         }
@@ -213,7 +211,7 @@ impl Supervised for EtcdMember {
             match departure(&self.member.instance, self.member.seen.serves.get(), &peers) {
                 Departure::Go => return,
                 Departure::Hold(why) => {
-                    progress.waiting("enough other members, so that etcd keeps its quorum", Some(&why))
+                    progress.waiting("enough other members, so that etcd keeps its quorum", Some(&why));
                 }
             }
             tokio::time::sleep(backoff.next_delay()).await;

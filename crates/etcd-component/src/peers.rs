@@ -25,7 +25,7 @@ pub(crate) const VOLUME_IS_EMPTY: &str = "empty";
 /// The other members.
 #[derive(Debug, Clone)]
 pub(crate) struct Peers {
-    peers: Vec<Peer>,
+    others: Vec<Peer>,
     files: TlsFiles,
     health: HealthClient,
 }
@@ -49,7 +49,7 @@ impl Peers {
             client_url: member.client_url.clone(),
             health_url: configuration.peer_health.get(&member.name).cloned(),
         };
-        Self { peers: configuration.others(instance).map(peer).collect(), files, health }
+        Self { others: configuration.others(instance).map(peer).collect(), files, health }
     }
 
     /// Everything that the planner wants to know from others.
@@ -144,7 +144,7 @@ impl Peers {
         F: Future<Output = T> + Send + 'static,
     {
         let mut asked = JoinSet::new();
-        for peer in &self.peers {
+        for peer in &self.others {
             asked.spawn(ask(peer.clone(), self.files.clone(), self.health.clone()));
         }
         asked.join_all().await

@@ -129,7 +129,7 @@ impl VolumeFiles {
     pub(crate) fn set_aside(&self, reason: &str, now: i64) -> Result<PathBuf, VolumeError> {
         let aside = self.root.join(format!("{ASIDE}{reason}-{now}"));
         std::fs::rename(self.data(), &aside).map_err(io_error("set aside", &self.data()))?;
-        for entry in self.entries(&self.root)? {
+        for entry in Self::entries(&self.root)? {
             let old = entry.file_name().is_some_and(|name| name.to_string_lossy().starts_with(ASIDE));
             if old && entry != aside {
                 remove_directory(&entry)?;
@@ -169,13 +169,13 @@ impl VolumeFiles {
             return Ok(Data::NoDirectory);
         }
         let is_log = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "wal");
-        if self.entries(&data.join("member/wal"))?.iter().any(is_log) {
+        if Self::entries(&data.join("member/wal"))?.iter().any(is_log) {
             return Ok(Data::Present);
         }
-        Ok(if self.entries(&data)?.is_empty() { Data::Empty } else { Data::Leftovers })
+        Ok(if Self::entries(&data)?.is_empty() { Data::Empty } else { Data::Leftovers })
     }
 
-    fn entries(&self, directory: &Path) -> Result<Vec<PathBuf>, VolumeError> {
+    fn entries(directory: &Path) -> Result<Vec<PathBuf>, VolumeError> {
         let failed = io_error("list", directory);
         match std::fs::read_dir(directory) {
             Ok(entries) => {
@@ -188,7 +188,7 @@ impl VolumeFiles {
 
     fn is_full(&self) -> bool {
         nix::sys::statvfs::statvfs(&self.root).is_ok_and(|volume| {
-            let free = u64::from(volume.blocks_available()).saturating_mul(volume.fragment_size());
+            let free = volume.blocks_available().saturating_mul(volume.fragment_size());
             free < LEAST_FREE_BYTES
         })
     }
@@ -287,7 +287,7 @@ mod tests {
             assert!(aside.join("member/wal/0-0.wal").exists());
             assert_eq!(files.read().unwrap().data, Data::NoDirectory);
         }
-        let kept: Vec<_> = files.entries(&files.root).unwrap();
+        let kept: Vec<_> = VolumeFiles::entries(&files.root).unwrap();
         let names: Vec<_> = kept.iter().filter_map(|path| path.file_name()?.to_str()).collect();
         assert!(names.contains(&"member-data.aside-removed-2"), "{names:?}");
         assert!(!names.contains(&"member-data.aside-removed-1"), "{names:?}");

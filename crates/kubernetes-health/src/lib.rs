@@ -5,4 +5,4 @@ mod answer;
 mod probe;
 
 pub use answer::HealthAnswer;
-pub use probe::HealthProbe;
+pub use probe::{HealthProbe, why_no_answer};

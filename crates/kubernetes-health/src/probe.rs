@@ -79,7 +79,7 @@ impl HealthProbe {
                     let status = response.status().as_u16();
                     HealthAnswer::read(status, &response.text().await.unwrap_or_default())
                 }
-                Err(error) => HealthAnswer::None(told(&error)),
+                Err(error) => HealthAnswer::None(why_no_answer(&error)),
             }
         })))
     }
@@ -95,8 +95,9 @@ impl HealthProbe {
     }
 }
 
-/// reqwest's own text begins with the URL and hides the cause behind it.
-fn told(error: &reqwest::Error) -> String {
+/// Why a request got no answer, in few words: reqwest's own text begins with the URL and hides the cause behind it.
+#[must_use]
+pub fn why_no_answer(error: &reqwest::Error) -> String {
     if error.is_timeout() {
         return "no answer in time".to_owned();
     }
@@ -104,5 +105,14 @@ fn told(error: &reqwest::Error) -> String {
     while let Some(deeper) = cause.source() {
         cause = deeper;
     }
-    format!("no answer: {cause}")
+    told_cause(&cause.to_string())
+}
+
+/// rustls explains an abrupt end with a link, which people who wait for a component do not need.
+fn told_cause(cause: &str) -> String {
+    if cause.contains("close_notify") {
+        "the connection was cut".to_owned()
+    } else {
+        format!("no answer: {cause}")
+    }
 }

@@ -115,7 +115,7 @@ async fn what_a_binary_refuses_is_an_error_that_names_the_flag() {
     for (name, render) in KUBERNETES {
         for (argument, named) in [
             ("--no-such-flag=1", "--no-such-flag"),
-            ("--feature-gates=SidecarContainers=true", "SidecarContainers"),
+            ("--feature-gates=NoSuchGate=true", "NoSuchGate"),
             ("--v=loud", "--v"),
         ] {
             let operators = [argument.to_owned()];

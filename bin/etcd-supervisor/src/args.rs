@@ -1,0 +1,123 @@
+//! The flags of an etcd member's supervisor and what they become.
+//! Refuses flags of etcd itself: those follow after `--`.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use clap::Args;
+use component_runtime::{Context, Needs, RuntimeError, SupervisedComponent};
+use etcd_component::{EtcdConfiguration, EtcdMember, NEEDS, WantedMember};
+use naming_contract::{Component, ports};
+use supervision::Configuration;
+
+/// What one member is told, and who the others are.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "etcd member")]
+pub(crate) struct EtcdArguments {
+    /// The volume: etcd's data, and beside it what the supervisor must know about it
+    #[arg(long, env = "PILOTHOUSE_DATA_DIRECTORY", value_name = "DIR")]
+    data_directory: PathBuf,
+    /// File shared by all members' supervisors: who founded the cluster, and which volume each member had
+    #[arg(long, env = "PILOTHOUSE_CLUSTER_RECORD", value_name = "FILE")]
+    cluster_record: PathBuf,
+    /// A member that should exist, this one among them (repeat; several in the variable are separated by `;`)
+    #[arg(
+        long = "member",
+        env = "PILOTHOUSE_MEMBER",
+        value_name = "NAME=PEER_URL,CLIENT_URL",
+        required = true,
+        value_delimiter = ';',
+        value_parser = member
+    )]
+    members: Vec<WantedMember>,
+    /// Health endpoints of another member's supervisor (repeat)
+    #[arg(
+        long,
+        env = "PILOTHOUSE_PEER_HEALTH",
+        value_name = "NAME=URL",
+        value_delimiter = ',',
+        value_parser = peer_health
+    )]
+    peer_health: Vec<(String, String)>,
+    /// Where etcd listens; the ports for peers and clients are those of its URLs
+    #[arg(long, env = "PILOTHOUSE_LISTEN_ADDRESS", default_value = "127.0.0.1", value_name = "IP")]
+    listen_address: IpAddr,
+    /// Port of etcd's own /livez, /readyz and /metrics, with the same client-certificate check as gRPC
+    #[arg(long, env = "PILOTHOUSE_HTTP_PORT", default_value_t = ports::ETCD_HTTP, value_name = "PORT")]
+    http_port: u16,
+    /// Size of the database at which etcd takes no more writes [default: etcd's own, 2 GiB]
+    #[arg(long, env = "PILOTHOUSE_QUOTA_BACKEND_BYTES", value_name = "BYTES")]
+    quota_backend_bytes: Option<u64>,
+}
+
+impl SupervisedComponent for EtcdArguments {
+    const COMPONENT: Component = Component::Etcd;
+    const ABOUT: &'static str =
+        "Founds, joins or rejoins an etcd cluster, runs one member and leaves without a gap";
+    type Supervised = EtcdMember;
+
+    fn needs(&self) -> Needs {
+        NEEDS
+    }
+
+    fn policy(&self) -> Configuration {
+        EtcdConfiguration::policy()
+    }
+
+    fn supervised(self, context: Context) -> Result<EtcdMember, RuntimeError> {
+        let configuration = EtcdConfiguration {
+            data_directory: self.data_directory,
+            cluster_record: self.cluster_record,
+            members: self.members,
+            peer_health: self.peer_health.into_iter().collect(),
+            listen_address: self.listen_address,
+            http_port: self.http_port,
+            quota_backend_bytes: self.quota_backend_bytes,
+        };
+        EtcdMember::new(configuration, context)
+    }
+}
+
+fn member(text: &str) -> Result<WantedMember, String> {
+    let parts = text.split_once('=').and_then(|(name, urls)| Some((name, urls.split_once(',')?)));
+    let Some((name, (peer_url, client_url))) = parts else {
+        return Err("write it as NAME=PEER_URL,CLIENT_URL".to_owned());
+    };
+    for url in [peer_url, client_url] {
+        let has_port = url.strip_prefix("https://").is_some_and(|rest| rest.contains(':'));
+        if !has_port {
+            return Err(format!("{url} is not of the form https://HOST:PORT"));
+        }
+    }
+    Ok(WantedMember {
+        name: name.to_owned(),
+        peer_url: peer_url.to_owned(),
+        client_url: client_url.to_owned(),
+    })
+}
+
+fn peer_health(text: &str) -> Result<(String, String), String> {
+    let (name, url) = text.split_once('=').ok_or("write it as NAME=URL")?;
+    if !url.starts_with("http://") {
+        return Err(format!("{url} is not of the form http://HOST:PORT"));
+    }
+    Ok((name.to_owned(), url.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn members_and_their_health_are_read() {
+        let read = member("etcd-0=https://127.0.0.1:2380,https://127.0.0.1:2379").unwrap();
+        assert_eq!((read.name.as_str(), read.client_url.as_str()), ("etcd-0", "https://127.0.0.1:2379"));
+        for wrong in
+            ["etcd-0", "etcd-0=https://a:1", "etcd-0=http://a:1,https://a:2", "etcd-0=https://a,https://a:2"]
+        {
+            member(wrong).unwrap_err();
+        }
+        assert_eq!(peer_health("etcd-1=http://a:1").unwrap().1, "http://a:1");
+        peer_health("etcd-1=https://a:1").unwrap_err();
+    }
+}
