@@ -9,7 +9,7 @@ use component_flags::kube_apiserver;
 use component_runtime::Context;
 use conditions::{Pace, Progress, Silent, wait_for};
 use kubernetes_health::{HealthAnswer, HealthProbe};
-use preflight::{UpstreamBinary, wait_for_port};
+use preflight::{UpstreamBinary, reached_at, wait_for_port};
 use supervision::{ChildCommand, ChildEnding, Health, PrepareError, Supervised};
 
 use crate::ApiserverConfiguration;
@@ -41,7 +41,7 @@ impl Apiserver {
     pub fn new(configuration: ApiserverConfiguration, context: Context) -> Self {
         let paths = &context.paths;
         let bundle = paths.trust(Authority::Cluster);
-        let base = format!("https://{}", configuration.reached_at());
+        let base = format!("https://{}", reached_at(configuration.bind_address, configuration.secure_port));
         Self {
             binary: UpstreamBinary::new(context.child.program.clone()),
             etcd: EtcdQuorum {

@@ -1,7 +1,7 @@
 //! What one API server is told by its operator, the certificates it needs, and how long its drain may take.
 //! Refuses defaults: those are the command line's.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -77,16 +77,5 @@ impl ApiserverConfiguration {
     #[must_use]
     pub fn listens_at(&self) -> SocketAddr {
         SocketAddr::new(self.bind_address, self.secure_port)
-    }
-
-    /// Where its supervisor reaches it: loopback unless it listens on one address only.
-    #[must_use]
-    pub fn reached_at(&self) -> SocketAddr {
-        let address = match self.bind_address {
-            IpAddr::V4(address) if address.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-            IpAddr::V6(address) if address.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-            address => address,
-        };
-        SocketAddr::new(address, self.secure_port)
     }
 }

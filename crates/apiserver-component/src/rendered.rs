@@ -136,3 +136,57 @@ impl From<RenderError> for PrepareError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: &str = r#"{"name":"NAME","secret":"BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc="}"#;
+
+    fn keys(names: &[&str]) -> Vec<u8> {
+        let keys: Vec<String> = names.iter().map(|name| KEY.replace("NAME", name)).collect();
+        format!("[{}]", keys.join(",")).into_bytes()
+    }
+
+    #[test]
+    fn a_new_key_is_rendered_and_a_broken_one_leaves_the_last_good_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let paths = Paths::new(directory.path().to_owned());
+        let source = paths.shared_key(SharedKeySet::Encryption, SharedKeySet::ENCRYPTION);
+        durable_files::create_private_directory(source.parent().unwrap()).unwrap();
+        durable_files::create_private_directory(paths.configuration("").as_path()).unwrap();
+        let rendered = Rendered::new(&paths, None);
+        assert!(matches!(rendered.refresh(), Err(RenderError::File(_))));
+
+        let read = || read_private(&paths.configuration(ENCRYPTION), LONGEST).unwrap();
+        write_private(&source, &keys(&["key1"])).unwrap();
+        rendered.refresh().unwrap();
+        assert!(String::from_utf8(read()).unwrap().contains("\"key1\""));
+
+        write_private(&source, &keys(&["key2", "key1"])).unwrap();
+        rendered.keep_fresh();
+        let two_keys = read();
+        let text = String::from_utf8(two_keys.clone()).unwrap();
+        assert!(text.find("key2").unwrap() < text.find("key1").unwrap());
+
+        write_private(&source, b"[]").unwrap();
+        rendered.keep_fresh();
+        assert_eq!(read(), two_keys);
+        assert!(rendered.refresh().is_err());
+    }
+
+    #[test]
+    fn jwt_authenticators_join_the_authentication_configuration() {
+        let directory = tempfile::tempdir().unwrap();
+        let jwt = directory.path().join("jwt.json");
+        durable_files::write_public(&jwt, br#"[{"issuer":{"url":"https://login.example.com"}}]"#).unwrap();
+        let rendered = Rendered::new(&Paths::new(directory.path().to_owned()), Some(jwt.clone()));
+        assert_eq!(
+            rendered.render_authentication().unwrap()["jwt"][0]["issuer"]["url"],
+            "https://login.example.com"
+        );
+        durable_files::write_public(&jwt, b"{}").unwrap();
+        let error = PrepareError::from(rendered.render_authentication().unwrap_err());
+        assert!(error.remedy.contains("--jwt-authenticators"));
+    }
+}

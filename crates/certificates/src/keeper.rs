@@ -3,6 +3,7 @@
 
 mod kept;
 mod looks;
+mod outbox;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -16,6 +17,7 @@ use tokio::time::Instant;
 
 use self::kept::KeptLeaf;
 use self::looks::{BundlePublished, KeysHandedOut, LeafIssued};
+use self::outbox::Outbox;
 use crate::store::FILE_LIMIT;
 use crate::{
     Authority, AuthorityClient, FreshLeaf, LeafFacts, Observed, Profile, Reason, RuntimeDirectory,
@@ -174,7 +176,7 @@ impl CertificateKeeper {
     /// Keeps everything fresh and sends what changed, after it is on disk. Never returns; dropping the future ends it.
     /// A full channel holds nothing up: changes that need a restart wait for their place, others are dropped.
     pub async fn keep(&self, changes: mpsc::Sender<Change>) -> std::convert::Infallible {
-        let mut changes = Outbox { changes, waiting: Vec::new() };
+        let mut changes = Outbox::new(changes);
         let mut leaves: Vec<KeptLeaf> = self
             .configuration
             .leaves
@@ -309,51 +311,5 @@ impl CertificateKeeper {
         if let Some(status) = leaf.status() {
             self.board.certificate(status);
         }
-    }
-}
-
-/// Changes on their way to whoever acts on them.
-struct Outbox {
-    changes: mpsc::Sender<Change>,
-    waiting: Vec<Change>,
-}
-
-impl Outbox {
-    fn put(&mut self, what: Changed, reload: ReloadBehaviour, restart_by: Option<OffsetDateTime>) {
-        // The earlier of two deadlines holds: the child still has the older file.
-        let earlier = self.waiting.iter().position(|change| change.what == what);
-        let earlier = earlier.and_then(|position| self.waiting.remove(position).restart_by);
-        self.waiting.push(Change { what, reload, restart_by: earlier.or(restart_by) });
-        self.deliver();
-    }
-
-    fn deliver(&mut self) {
-        // A closed channel means that the supervisor is ending.
-        self.waiting.retain(|change| {
-            matches!(self.changes.try_send(change.clone()), Err(mpsc::error::TrySendError::Full(_)))
-                && change.reload == ReloadBehaviour::NeedsRestart
-        });
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_full_channel_loses_no_restart() {
-        let (changes, mut receiver) = mpsc::channel(1);
-        let mut outbox = Outbox { changes, waiting: Vec::new() };
-        let soon = OffsetDateTime::UNIX_EPOCH;
-        outbox.put(Changed::Leaf(Profile::EtcdServer), ReloadBehaviour::Reloads, None);
-        outbox.put(Changed::Leaf(Profile::EtcdPeer), ReloadBehaviour::Reloads, None);
-        outbox.put(Changed::Bundle(Authority::Etcd), ReloadBehaviour::NeedsRestart, Some(soon));
-        outbox.put(Changed::Bundle(Authority::Etcd), ReloadBehaviour::NeedsRestart, None);
-        assert_eq!(receiver.try_recv().unwrap().what, Changed::Leaf(Profile::EtcdServer));
-        outbox.deliver();
-        let restart = receiver.try_recv().unwrap();
-        assert_eq!((restart.what, restart.restart_by), (Changed::Bundle(Authority::Etcd), Some(soon)));
-        outbox.deliver();
-        assert!(receiver.try_recv().is_err());
     }
 }

@@ -1,6 +1,7 @@
 //! Leaf certificates and shared keys as their users see them: what there is, who may have it, when it is due, how it
 //! is asked for, stored and kept fresh. Refuses CA keys: those live in certificate-signing alone.
 
+mod authority;
 mod coordination;
 mod due;
 mod entitlement;
@@ -14,13 +15,14 @@ mod shared_keys;
 mod store;
 mod wire;
 
+pub use authority::Authority;
 pub use coordination::{RestartCoordination, RestartPermit};
 pub use due::{BACKDATED, Expected, Observed, Reason, Verdict, renew_at, verdict};
 pub use entitlement::{may_have, may_have_keys};
 pub use facts::{LeafFacts, ParseError, bundle_certificates};
 pub use keeper::{CertificateKeeper, Change, Changed, KeeperConfiguration, KeeperError};
 pub use names::{ContentsError, LeafContents, LeafName, NamingSettings, Requester, leaf_contents};
-pub use profiles::{Authority, CommonName, NameRule, Profile, ProfileRow, UnknownName, Usage};
+pub use profiles::{CommonName, NameRule, Profile, ProfileRow, UnknownName, Usage};
 pub use request::{AuthorityClient, FreshLeaf, RequestError};
 pub use shared_keys::SharedKeySet;
 pub use store::{LeafFiles, RuntimeDirectory};

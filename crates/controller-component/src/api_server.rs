@@ -47,7 +47,7 @@ impl Condition for NewEnoughApiServers<'_> {
     type Output = ();
 
     fn awaits(&self) -> String {
-        format!("every serving API server to be {} or newer", self.ours)
+        format!("every serving API server to be 1.{} or newer", self.ours.minor())
     }
 
     async fn look(&mut self) -> Sighting<()> {

@@ -15,7 +15,7 @@ use kubernetes_health::{HealthAnswer, HealthProbe};
 use leader_lease::LeaderLease;
 use mutual_tls::TlsFiles;
 use naming_contract::environment::{HTTP2_PING_TIMEOUT_SECONDS, HTTP2_READ_IDLE_TIMEOUT_SECONDS};
-use preflight::{Checked, UpstreamBinary, wait_for_port};
+use preflight::{Checked, UpstreamBinary, reached_at, wait_for_port};
 use supervision::{ChildCommand, ChildEnding, Health, PrepareError, Supervised};
 
 use crate::api_server::{NewEnoughApiServers, ReadyApiServer};
@@ -53,7 +53,7 @@ impl Controller {
         let kind = configuration.kind;
         let identity = context.paths.leaf(kind.client(), Authority::Cluster);
         let bundle = context.paths.trust(Authority::Cluster);
-        let base = format!("https://{}", configuration.reached_at());
+        let base = format!("https://{}", reached_at(configuration.bind_address, configuration.secure_port));
         let lease = LeaderLease::new(
             configuration.api_server.clone(),
             identity.clone(),

@@ -102,9 +102,10 @@ impl Member {
             }
             Step::TakeRejoinLock => Box::pin(self.take_rejoin_lock()).await?,
             Step::ReleaseRejoinLock => {
+                let client = self.serving_client().await?;
                 let lock = self.rejoin_lock.borrow_mut().take();
                 if let Some(lock) = lock {
-                    lock.release().await?;
+                    lock.release(&client).await?;
                 }
             }
             Step::RemoveMe(id) => self.serving_client().await?.remove(*id).await?,

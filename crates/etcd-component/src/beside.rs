@@ -39,6 +39,8 @@ pub(crate) struct Member {
 pub(crate) struct Seen {
     /// Whether the last look found it serving.
     pub(crate) serves: Cell<bool>,
+    /// Whether it led when it was last asked.
+    pub(crate) leads: Cell<bool>,
     /// Its id, once known.
     pub(crate) member: Cell<Option<MemberId>>,
     /// Whether its data was there and is not there any more.
@@ -50,6 +52,7 @@ pub(crate) struct Seen {
 impl Seen {
     pub(crate) fn forget(&self) {
         self.serves.set(false);
+        self.leads.set(false);
         self.member.set(None);
         self.data_is_gone.set(false);
         self.peers_serving.set(None);

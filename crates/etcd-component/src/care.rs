@@ -14,6 +14,8 @@ use crate::beside::Member;
 use crate::crash_note::CrashNote;
 
 const ROUND: Duration = Duration::from_secs(1);
+/// Until a member serves and is written down: whoever waits for its ids waits no longer than this.
+const FIRST_ROUNDS: Duration = Duration::from_millis(200);
 const CALL_LIMIT: Duration = Duration::from_secs(2);
 /// A record that was lost, or put back from a copy, is noticed within this time.
 const RECORD_EVERY: Duration = Duration::from_secs(10);
@@ -25,14 +27,13 @@ pub(crate) async fn care(member: Rc<Member>) {
     let mut remembered = Remembered::default();
     loop {
         member.look_at_volume(&mut remembered).await;
-        if !member.seen.serves.get() || member.seen.data_is_gone.get() {
-            member.seen.peers_answered(member.peers.serving(ROUND).await);
-        }
+        member.look_at_peers(&mut remembered).await;
         let round = Box::pin(member.round(&mut caretaker, &mut remembered, began.elapsed()));
         if let Err(error) = round.await {
             tracing::debug!(error = error.told(), "the member beside us did not answer");
         }
-        tokio::time::sleep(ROUND).await;
+        let settled = member.seen.serves.get() && remembered.record_checked.is_some();
+        tokio::time::sleep(if settled { ROUND } else { FIRST_ROUNDS }).await;
     }
 }
 
@@ -42,6 +43,7 @@ struct Remembered {
     data_was_there: bool,
     identity: Option<Identity>,
     record_checked: Option<Instant>,
+    peers_asked: Option<Instant>,
 }
 
 impl Member {
@@ -59,6 +61,15 @@ impl Member {
         }
     }
 
+    /// Only a member in trouble needs to know whether the others could do without it.
+    async fn look_at_peers(&self, remembered: &mut Remembered) {
+        let in_trouble = !self.seen.serves.get() || self.seen.data_is_gone.get();
+        if in_trouble && remembered.peers_asked.is_none_or(|at| at.elapsed() >= ROUND) {
+            remembered.peers_asked = Some(Instant::now());
+            self.seen.peers_answered(self.peers.serving(ROUND).await);
+        }
+    }
+
     async fn round(
         &self,
         caretaker: &mut Caretaker,
@@ -72,7 +83,7 @@ impl Member {
         if self.seen.serves.get() && !status.learner {
             self.note_crashes(CrashNote::default()).await;
             self.remember_in_record(remembered).await;
-            self.give_lock_back().await;
+            self.give_lock_back(&own).await;
         }
         if status.leader != Some(status.member) {
             caretaker.look(&view(&status, Vec::new(), BTreeMap::new()), now);
@@ -84,6 +95,7 @@ impl Member {
     fn tell(&self, status: &MemberStatus) {
         let leads = status.leader == Some(status.member);
         self.seen.member.set(Some(status.member));
+        self.seen.leads.set(leads);
         self.board.detail("memberId", &status.member.to_string());
         self.board.detail("clusterId", &status.cluster.to_string());
         self.board.detail("leader", if leads { "true" } else { "false" });
@@ -137,11 +149,14 @@ impl Member {
         }
     }
 
-    async fn give_lock_back(&self) {
+    async fn give_lock_back(&self, own: &MemberClient) {
         let Some(lock) = self.rejoin_lock.borrow_mut().take() else { return };
-        match lock.release().await {
+        match lock.release(own).await {
             Ok(()) => tracing::info!("this member votes again; the next one may be replaced"),
-            Err(error) => tracing::debug!(error = error.told(), "the rejoin lock ends by itself"),
+            Err(error) => {
+                tracing::debug!(error = error.told(), "the rejoin lock could not be given back yet");
+                *self.rejoin_lock.borrow_mut() = Some(lock);
+            }
         }
     }
 

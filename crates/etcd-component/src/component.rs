@@ -14,7 +14,7 @@ use component_runtime::{Context, RuntimeError};
 use conditions::{Backoff, Progress, Silent};
 use durable_files::FileLock;
 use etcd_membership::quorum::decides;
-use etcd_membership::{Departure, EtcdError, Step, departure, next_step};
+use etcd_membership::{Departure, EtcdError, PeerIntent, SelfAtDeparture, Step, departure, next_step};
 use health_endpoints::HealthClient;
 use preflight::{UpstreamBinary, wait_for_port};
 use supervision::{ChildCommand, ChildEnding, Health, PrepareError, Supervised};
@@ -35,6 +35,10 @@ const USUAL_READ: Duration = Duration::from_millis(250);
 /// A peer's supervisor answers from memory.
 const PEER_HEALTH_LIMIT: Duration = Duration::from_millis(700);
 const CONFIRM_LIMIT: Duration = Duration::from_secs(3);
+/// So long a leader looks whether the others are asked to stop as well before it begins to hand leadership to them.
+const OTHERS_FOLLOW: Duration = Duration::from_millis(250);
+/// What a leader gains by going last is 7 s; followers without clients are gone within 1 s.
+const OTHERS_FIRST_LIMIT: Duration = Duration::from_secs(5);
 const REPORT_EVERY: Duration = Duration::from_secs(10);
 
 /// One member and its supervision.
@@ -205,11 +209,19 @@ impl Supervised for EtcdMember {
     }
 
     async fn hold_back(&self, progress: &dyn Progress) {
-        let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_millis(500));
+        let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_millis(500));
+        let began = Instant::now();
         loop {
             let peers = self.member.peers.at_departure().await;
-            match departure(&self.member.instance, self.member.seen.serves.get(), &peers) {
+            let own = SelfAtDeparture {
+                serves: self.member.seen.serves.get(),
+                leads: self.member.seen.leads.get(),
+            };
+            match departure(&self.member.instance, own, &peers) {
+                Departure::Go if own.leads && !peers.is_empty() && began.elapsed() < OTHERS_FOLLOW => {}
                 Departure::Go => return,
+                Departure::LetOthersGoFirst if began.elapsed() >= OTHERS_FIRST_LIMIT => return,
+                Departure::LetOthersGoFirst => progress.waiting("the other members, which stop too", None),
                 Departure::Hold(why) => {
                     progress.waiting("enough other members, so that etcd keeps its quorum", Some(&why));
                 }
@@ -233,7 +245,8 @@ impl Supervised for EtcdMember {
         }
         let confirmed = timeout(CONFIRM_LIMIT, async {
             loop {
-                if !self.member.peers.at_departure().await.iter().any(|peer| peer.stays) {
+                if !self.member.peers.at_departure().await.iter().any(|peer| peer.intent == PeerIntent::Stays)
+                {
                     return None;
                 }
                 if let Some(leader) = self.member.peers.leader_other_than(me).await {

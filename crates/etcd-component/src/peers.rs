@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use etcd_membership::{
-    LiveView, MemberClient, MemberId, MemberStatus, PeerAtDeparture, PeerReport, PeerView, Quorum,
-    WantedMember,
+    LiveView, MemberClient, MemberId, MemberStatus, PeerAtDeparture, PeerIntent, PeerReport, PeerView,
+    Quorum, WantedMember,
 };
 use health_endpoints::{HealthClient, State, StatusDocument};
 use mutual_tls::TlsFiles;
@@ -89,7 +89,11 @@ impl Peers {
                 Some(client) => client.read_linearizable(ETCD_LIMIT).await.is_ok(),
                 None => false,
             };
-            PeerAtDeparture { name: peer.name, serves, stays: serves, leaves: false }
+            PeerAtDeparture {
+                name: peer.name,
+                serves,
+                intent: if serves { PeerIntent::Stays } else { PeerIntent::Unknown },
+            }
         })
         .await
     }
@@ -199,11 +203,15 @@ async fn ask_report(peer: &Peer, health: &HealthClient) -> PeerReport {
 }
 
 fn departing(name: String, document: Option<&StatusDocument>) -> PeerAtDeparture {
-    let leaves = document.is_some_and(|document| matches!(document.state, State::Draining | State::Stopped));
-    PeerAtDeparture {
-        name,
-        serves: document.is_some_and(|document| document.ready || leaves && document.pid.is_some()),
-        stays: document.is_some() && !leaves,
-        leaves,
+    let Some(document) = document else {
+        return PeerAtDeparture { name, serves: false, intent: PeerIntent::Unknown };
+    };
+    let runs = document.pid.is_some();
+    match document.state {
+        // Nobody looks at readiness any more, but until it goes it serves.
+        State::Draining | State::Stopped => {
+            PeerAtDeparture { name, serves: runs, intent: PeerIntent::Leaves { runs } }
+        }
+        _ => PeerAtDeparture { name, serves: document.ready, intent: PeerIntent::Stays },
     }
 }

@@ -4,7 +4,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use etcd_membership::{EtcdError, MemberClient, MemberStatus};
+use etcd_membership::{Alarmed, EtcdError, MemberClient, MemberStatus};
 
 use crate::beside::Member;
 
@@ -48,10 +48,15 @@ impl Member {
             members = members.join(", "),
             "etcd ran out of its quota and takes no writes; compacting and defragmenting now"
         );
-        self.make_space(&own, status.revision).await
+        self.make_space(&own, status.revision, &alarms).await
     }
 
-    async fn make_space(&self, own: &MemberClient, revision: i64) -> Result<bool, EtcdError> {
+    async fn make_space(
+        &self,
+        own: &MemberClient,
+        revision: i64,
+        alarms: &[Alarmed],
+    ) -> Result<bool, EtcdError> {
         own.compact(revision).await?;
         let mut after = Vec::new();
         for url in self.peers.reachable().await {
@@ -68,7 +73,9 @@ impl Member {
             );
             return Ok(false);
         }
-        own.disarm_nospace().await?;
+        for alarm in alarms {
+            own.disarm(*alarm).await?;
+        }
         self.board.detail("alarm", "");
         tracing::warn!("etcd has space again and takes writes");
         Ok(true)

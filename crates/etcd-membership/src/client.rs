@@ -5,7 +5,9 @@ use std::error::Error as _;
 use std::future::Future;
 use std::time::Duration;
 
-use etcd_client::{AlarmAction, AlarmType, Client, CompactionOptions, GetOptions, MemberAddOptions};
+use etcd_client::{
+    AlarmAction, AlarmOptions, AlarmType, Client, CompactionOptions, GetOptions, MemberAddOptions,
+};
 use mutual_tls::{TlsError, TlsFiles, etcd_client};
 
 use crate::observation::{ListedMember, Quorum};
@@ -248,10 +250,12 @@ impl MemberClient {
         self.within(DEFRAGMENT_LIMIT, "defragment its database", client.defragment()).await.map(drop)
     }
 
-    /// Ends the alarm NOSPACE of all members.
-    pub async fn disarm_nospace(&self) -> Result<(), EtcdError> {
+    /// Ends the alarm NOSPACE of one member; etcd knows no call for all of them.
+    pub async fn disarm(&self, alarmed: Alarmed) -> Result<(), EtcdError> {
         let mut client = self.client.clone();
-        let asked = client.alarm(AlarmAction::Deactivate, AlarmType::Nospace, None);
+        let mut options = AlarmOptions::new();
+        options.with_member(alarmed.0.0);
+        let asked = client.alarm(AlarmAction::Deactivate, AlarmType::Nospace, Some(options));
         self.within(CHANGE_LIMIT, "disarm NOSPACE", asked).await.map(drop)
     }
 

@@ -10,10 +10,31 @@ pub struct PeerAtDeparture {
     pub name: String,
     /// Whether its etcd answers as a voter.
     pub serves: bool,
-    /// Whether its supervisor answers and is not stopping itself.
-    pub stays: bool,
-    /// Whether its supervisor answers and says that it is stopping.
-    pub leaves: bool,
+    /// What its supervisor is about to do.
+    pub intent: PeerIntent,
+}
+
+/// What a peer's supervisor says about itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PeerIntent {
+    /// It does not answer.
+    Unknown,
+    /// It is not stopping.
+    Stays,
+    /// It is stopping.
+    Leaves {
+        /// Whether its etcd still runs.
+        runs: bool,
+    },
+}
+
+/// How the member itself does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SelfAtDeparture {
+    /// Whether it has a quorum behind it.
+    pub serves: bool,
+    /// Whether it leads.
+    pub leads: bool,
 }
 
 /// The answer.
@@ -23,17 +44,26 @@ pub enum Departure {
     Go,
     /// Not yet, for this reason.
     Hold(String),
+    /// All stop, and this is the leader: it would try for 7 s to hand leadership to members that are going. Once they
+    /// are gone it stops at once. Not worth waiting for long.
+    LetOthersGoFirst,
 }
 
 /// Decides for `me` among `peers` (the other members that should exist). A member that serves nobody costs nothing by
 /// going. Of several that leave together, the first by name goes first; the others count on it to come back.
 #[must_use]
-pub fn departure(me: &str, i_serve: bool, peers: &[PeerAtDeparture]) -> Departure {
-    if !i_serve || !peers.iter().any(|peer| peer.stays) {
+pub fn departure(me: &str, own: SelfAtDeparture, peers: &[PeerAtDeparture]) -> Departure {
+    if !peers.iter().any(|peer| peer.intent == PeerIntent::Stays) {
+        let others_are_going = peers.iter().any(|peer| peer.intent == PeerIntent::Leaves { runs: true });
+        return if own.leads && others_are_going { Departure::LetOthersGoFirst } else { Departure::Go };
+    }
+    if !own.serves {
         return Departure::Go;
     }
     let voters = peers.len() + 1;
-    let remaining = |peer: &&PeerAtDeparture| peer.serves && (!peer.leaves || peer.name.as_str() > me);
+    let remaining = |peer: &&PeerAtDeparture| {
+        peer.serves && (!matches!(peer.intent, PeerIntent::Leaves { .. }) || peer.name.as_str() > me)
+    };
     let remain = peers.iter().filter(remaining).count();
     if decides(remain, voters) {
         return Departure::Go;
@@ -53,30 +83,51 @@ mod tests {
 
     use super::*;
 
-    fn peer(name: &str, serves: bool, stays: bool, leaves: bool) -> PeerAtDeparture {
-        PeerAtDeparture { name: name.into(), serves, stays, leaves }
+    fn peer(name: &str, serves: bool, intent: PeerIntent) -> PeerAtDeparture {
+        PeerAtDeparture { name: name.into(), serves, intent }
     }
+
+    const LEAVES: PeerIntent = PeerIntent::Leaves { runs: true };
+    const LEFT: PeerIntent = PeerIntent::Leaves { runs: false };
+    const SERVES: SelfAtDeparture = SelfAtDeparture { serves: true, leads: false };
+    const LEADS: SelfAtDeparture = SelfAtDeparture { serves: true, leads: true };
 
     #[test]
     fn holds_only_for_those_who_are_expected_back() {
-        assert_eq!(departure("a", true, &[]), Departure::Go, "a single member has nobody to protect");
-        let (up_b, up_c) = (peer("b", true, true, false), peer("c", true, true, false));
-        assert_eq!(departure("a", true, &[up_b.clone(), up_c.clone()]), Departure::Go);
-        let restarting_c = peer("c", false, true, false);
-        assert!(matches!(departure("a", true, &[up_b.clone(), restarting_c]), Departure::Hold(_)));
-        let dead_c = peer("c", false, false, false);
-        assert!(matches!(departure("a", true, &[up_b, dead_c.clone()]), Departure::Hold(_)));
-        let leaving_b = peer("b", true, false, true);
-        assert_eq!(departure("a", true, &[leaving_b, dead_c.clone()]), Departure::Go, "all stop");
-        let helpless_b = peer("b", false, true, false);
-        assert_eq!(departure("a", false, &[helpless_b, dead_c]), Departure::Go, "there is no quorum to lose");
+        assert_eq!(departure("a", SERVES, &[]), Departure::Go, "a single member has nobody to protect");
+        let (up_b, up_c) = (peer("b", true, PeerIntent::Stays), peer("c", true, PeerIntent::Stays));
+        assert_eq!(departure("a", SERVES, &[up_b.clone(), up_c.clone()]), Departure::Go);
+        let restarting_c = peer("c", false, PeerIntent::Stays);
+        assert!(matches!(departure("a", SERVES, &[up_b.clone(), restarting_c]), Departure::Hold(_)));
+        let dead_c = peer("c", false, PeerIntent::Unknown);
+        assert!(matches!(departure("a", SERVES, &[up_b, dead_c.clone()]), Departure::Hold(_)));
+        let leaving_b = peer("b", true, LEAVES);
+        assert_eq!(departure("a", SERVES, &[leaving_b, dead_c.clone()]), Departure::Go, "all stop");
+        let helpless_b = peer("b", false, PeerIntent::Stays);
+        assert_eq!(
+            departure("a", SelfAtDeparture { serves: false, leads: false }, &[helpless_b, dead_c]),
+            Departure::Go,
+            "there is no quorum to lose"
+        );
+    }
+
+    #[test]
+    fn when_all_stop_the_leader_goes_last() {
+        let going = [peer("b", true, LEAVES), peer("c", false, LEFT)];
+        assert_eq!(departure("a", LEADS, &going), Departure::LetOthersGoFirst);
+        assert_eq!(departure("a", SERVES, &going), Departure::Go);
+        assert_eq!(
+            departure("a", LEADS, &[peer("b", false, LEFT), peer("c", false, PeerIntent::Unknown)]),
+            Departure::Go
+        );
+        assert_eq!(departure("a", LEADS, &[]), Departure::Go);
     }
 
     #[test]
     fn of_two_that_leave_the_first_by_name_goes() {
-        let stays = peer("c", true, true, false);
-        assert_eq!(departure("a", true, &[peer("b", true, false, true), stays.clone()]), Departure::Go);
-        assert!(matches!(departure("b", true, &[peer("a", true, false, true), stays]), Departure::Hold(_)));
+        let stays = peer("c", true, PeerIntent::Stays);
+        assert_eq!(departure("a", SERVES, &[peer("b", true, LEAVES), stays.clone()]), Departure::Go);
+        assert!(matches!(departure("b", SERVES, &[peer("a", true, LEAVES), stays]), Departure::Hold(_)));
     }
 
     proptest! {
@@ -86,11 +137,11 @@ mod tests {
         ) {
             let peers = |me: usize| -> Vec<PeerAtDeparture> {
                 (0..leaves.len()).filter(|other| *other != me)
-                    .map(|other| peer(&format!("etcd-{other}"), true, !leaves[other], leaves[other])).collect()
+                    .map(|other| peer(&format!("etcd-{other}"), true, if leaves[other] { LEAVES } else { PeerIntent::Stays })).collect()
             };
             prop_assume!(leaves.iter().any(|leaves| !leaves));
             let gone = (0..leaves.len())
-                .filter(|me| leaves[*me] && departure(&format!("etcd-{me}"), true, &peers(*me)) == Departure::Go).count();
+                .filter(|me| leaves[*me] && departure(&format!("etcd-{me}"), SERVES, &peers(*me)) == Departure::Go).count();
             prop_assert!(decides(leaves.len() - gone, leaves.len()));
         }
     }

@@ -18,7 +18,6 @@ const CALL_LIMIT: Duration = Duration::from_secs(4);
 
 /// The held lock. Dropped without [`RejoinLock::release`], it ends by itself after [`LOCK_TTL`].
 pub struct RejoinLock {
-    client: MemberClient,
     lease: i64,
     kept_alive: watch::Receiver<Instant>,
     keeper: JoinHandle<()>,
@@ -39,8 +38,8 @@ impl RejoinLock {
             let taking = etcd.txn(Txn::new().when([condition]).and_then([put()]));
             if client.within(CALL_LIMIT, "take the rejoin lock", taking).await?.succeeded() {
                 let (sender, kept_alive) = watch::channel(begun);
-                let keeper = tokio::spawn(keep_alive(client.clone(), lease, sender));
-                return Ok(Ok(Self { client, lease, kept_alive, keeper }));
+                let keeper = tokio::spawn(keep_alive(client, lease, sender));
+                return Ok(Ok(Self { lease, kept_alive, keeper }));
             }
         }
         // Only tidiness: the lease ends by itself.
@@ -58,14 +57,15 @@ impl RejoinLock {
         self.kept_alive.borrow().elapsed() < LOCK_TTL
     }
 
-    /// Gives it back.
-    pub async fn release(self) -> Result<(), EtcdError> {
-        self.keeper.abort();
-        let mut etcd = self.client.client();
-        self.client
-            .within(CALL_LIMIT, "release the rejoin lock", etcd.lease_revoke(self.lease))
-            .await
-            .map(drop)
+    /// Gives it back, asking `through`: the members that were reachable when it was taken may be gone by now.
+    pub async fn release(&self, through: &MemberClient) -> Result<(), EtcdError> {
+        let mut etcd = through.client();
+        match through.within(CALL_LIMIT, "release the rejoin lock", etcd.lease_revoke(self.lease)).await {
+            Err(error) if !error.answer().is_some_and(|answer| answer.contains("lease not found")) => {
+                Err(error)
+            }
+            _ => Ok(()),
+        }
     }
 }
 

@@ -82,7 +82,7 @@ impl Resource {
 }
 
 impl Desired {
-    /// "ClusterRole system:cloud-controller-manager", "Endpoints default/kubernetes".
+    /// Kind, namespace if it has one, and name: "Endpoints default/kubernetes".
     #[must_use]
     pub fn described(&self) -> String {
         match self.namespace {

@@ -20,13 +20,13 @@ const READY_FOR: Duration = Duration::from_secs(30);
 const TELL_EVERY: Duration = Duration::from_secs(1);
 
 /// Keeps the objects in place. Never returns; dropping it is safe at any time.
-pub async fn keep_in_place(reconciler: &Reconciler, list: &[Desired], board: &StatusBoard) {
+pub async fn keep_in_place(reconciler: &Reconciler, objects: &[Desired], board: &StatusBoard) {
     let last =
         std::cell::RefCell::new(Last { good: None, trouble: "the first round is not finished".to_owned() });
     let rounds = async {
         let mut backoff = Backoff::new(Duration::from_millis(200), ROUND_EVERY);
         loop {
-            let failure = match tokio::time::timeout(ROUND_LIMIT, reconciler.round(list)).await {
+            let failure = match tokio::time::timeout(ROUND_LIMIT, reconciler.round(objects)).await {
                 Ok(Ok(outcomes)) => {
                     succeeded(&last, board, &outcomes);
                     backoff.reset();
@@ -35,7 +35,7 @@ pub async fn keep_in_place(reconciler: &Reconciler, list: &[Desired], board: &St
                 }
                 Ok(Err(error)) => error_chain(&error),
                 Err(_elapsed) => {
-                    format!("a round over {} objects took longer than {ROUND_LIMIT:?}", list.len())
+                    format!("a round over {} objects took longer than {ROUND_LIMIT:?}", objects.len())
                 }
             };
             let news = last.borrow().trouble != failure;

@@ -53,7 +53,7 @@ pub enum ReconcileError {
         object: String,
         /// What it said.
         #[source]
-        source: Box<kube::Error>,
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
 }
 
@@ -82,7 +82,7 @@ impl Reconciler {
         let failed = |source| ReconcileError::Request {
             server: self.server.clone(),
             object: desired.described(),
-            source: Box::new(source),
+            source: cause(source),
         };
         let malformed = |source| ReconcileError::Object { object: desired.described(), source };
         let api = api(client, desired);
@@ -129,5 +129,14 @@ fn api(client: &kube::Client, desired: &Desired) -> Api<DynamicObject> {
     match desired.namespace {
         Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
         None => Api::all_with(client.clone(), &resource),
+    }
+}
+
+/// kube's own text repeats the text of its cause.
+fn cause(error: kube::Error) -> Box<dyn std::error::Error + Send + Sync> {
+    match error {
+        kube::Error::Service(cause) => cause,
+        kube::Error::Api(status) => status,
+        other => Box::new(other),
     }
 }

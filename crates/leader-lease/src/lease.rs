@@ -62,7 +62,7 @@ pub enum LeaseError {
         lease: String,
         /// What it said.
         #[source]
-        source: Box<kube::Error>,
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// Not done in time.
     #[error("the lease {lease} could not be cleared within {limit:?}")]
@@ -155,7 +155,7 @@ impl LeaderLease {
             LeaseError::Request {
                 server: self.server.clone(),
                 lease: self.described(),
-                source: Box::new(source),
+                source: cause(source),
             }
         })
     }
@@ -167,4 +167,13 @@ impl LeaderLease {
 
 fn holder_of(lease: &Lease) -> &str {
     lease.spec.as_ref().and_then(|spec| spec.holder_identity.as_deref()).unwrap_or_default()
+}
+
+/// kube's own text repeats the text of its cause.
+fn cause(error: kube::Error) -> Box<dyn std::error::Error + Send + Sync> {
+    match error {
+        kube::Error::Service(cause) => cause,
+        kube::Error::Api(status) => status,
+        other => Box::new(other),
+    }
 }

@@ -74,7 +74,7 @@ pub enum DaemonError {
 /// How often the display is brought up to date.
 const LOOK_EVERY: Duration = Duration::from_millis(300);
 /// Lines of the daemon's log that are shown when it ends.
-const TAIL_LINES: usize = 12;
+const TAIL_LINES: usize = 40;
 
 /// Starts the daemon and waits until everything is ready; an interrupt only ends the waiting.
 pub async fn start_in_background(
@@ -105,12 +105,18 @@ pub async fn start_in_background(
     match outcome? {
         Outcome::GoesOn => Ok(()),
         Outcome::Ended => {
-            let tail = log_files::tail(&log, begins_at, TAIL_LINES);
-            // The daemon is this command too, and so has begun its last line as ours will begin.
-            let tail = tail.strip_prefix("pilothouse: ").unwrap_or(&tail).to_owned();
+            let tail = last_words(&log_files::tail(&log, begins_at, TAIL_LINES));
             Err(DaemonError::Ended { tail })
         }
     }
+}
+
+/// The daemon is this command too: what it told to its standard error begins as ours will. Without that, all of it.
+fn last_words(tail: &str) -> String {
+    const BEGINNING: &str = "pilothouse: ";
+    let told =
+        tail.starts_with(BEGINNING).then_some(0).or_else(|| tail.rfind("\npilothouse: ").map(|at| at + 1));
+    told.map_or(tail, |at| &tail[at + BEGINNING.len()..]).to_owned()
 }
 
 enum Outcome {
@@ -140,5 +146,17 @@ async fn watch(child: &mut Child, daemon: &Daemon, display: &mut Display) -> Res
             Err(DaemonError::NotReady { name: daemon.name.clone(), limit: daemon.limit })
         }),
         ending = child.wait() => ending.map(|_| Outcome::Ended).map_err(DaemonError::from),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::last_words;
+
+    #[test]
+    fn of_a_log_only_the_error_is_told() {
+        assert_eq!(last_words("pilothouse: no\nbecause"), "no\nbecause");
+        assert_eq!(last_words("INFO a\nINFO b\npilothouse: no\nbecause"), "no\nbecause");
+        assert_eq!(last_words("INFO a\nINFO b"), "INFO a\nINFO b");
     }
 }

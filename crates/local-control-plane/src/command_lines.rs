@@ -29,7 +29,7 @@ pub(crate) fn arguments(blueprint: &Blueprint<'_>, component: Component, ordinal
 }
 
 /// Seconds in which an API server that stops still serves: the front has seen it unready long before (0.5 s).
-const SHUTDOWN_DELAY: u64 = 2;
+const SHUTDOWN_DELAY: u64 = 1;
 /// Seconds for open watches of an API server that stops.
 const WATCH_GRACE: u64 = 5;
 /// Share of requests after which a client connects anew and may get another API server; pointless with a single one.

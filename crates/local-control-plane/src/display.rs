@@ -136,7 +136,11 @@ fn redrawn(rows: &[Row], drawn_lines: usize) -> String {
         let _infallible = write!(text, "\x1b[{drawn_lines}A");
     }
     for row in rows {
-        let mark = if row.ready { "\x1b[32m✔\x1b[0m" } else { "\x1b[33m…\x1b[0m" };
+        let mark = match (row.ready, row.state.as_str()) {
+            (true, _) => "\x1b[32m✔\x1b[0m",
+            (false, "Stopped" | "Planned") => " ",
+            (false, _) => "\x1b[33m…\x1b[0m",
+        };
         let detail: String =
             row.detail.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect();
         let (name, state) = (&row.name, &row.state);

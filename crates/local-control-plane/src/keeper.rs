@@ -44,6 +44,7 @@ pub(crate) async fn keep(instance: Rc<Instance>, around: Surroundings, stop: Sto
     let mut restarts = 0;
     while !stop.asked.is_cancelled() {
         let started = Instant::now();
+        let log_begins_at = std::fs::metadata(around.paths.log(name)).map_or(0, |metadata| metadata.len());
         let (because, refused_settings) = match start(&instance, &around.paths) {
             Ok(mut child) => {
                 let pid = child.pid();
@@ -52,6 +53,7 @@ pub(crate) async fn keep(instance: Rc<Instance>, around: Surroundings, stop: Sto
                 around.views.change(name, |view| {
                     view.process = Process::Alive { pid };
                     view.supervisor_restarts = restarts;
+                    view.log_begins_at = log_begins_at;
                 });
                 let ending = attend(&mut child, &instance, &around, &stop).await;
                 PidFile::remove(&around.paths, name);

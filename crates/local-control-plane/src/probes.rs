@@ -28,10 +28,16 @@ pub(crate) async fn probe_until_wedged(instance: &Instance, client: &HealthClien
     loop {
         let alive = client.is_alive(&base).await;
         let ready = alive && client.is_ready(&base).await;
-        let document = if alive { client.status(&base).await.ok() } else { None };
+        // What a ready instance tells beyond that is asked by `status`; here it would cost both sides for nothing.
+        let known = views
+            .view(&instance.name)
+            .is_some_and(|view| view.document.is_some_and(|document| document.ready));
+        let document = if alive && !(ready && known) { client.status(&base).await.ok() } else { None };
         views.change(&instance.name, |view| {
             view.ready = ready;
-            view.document = document;
+            if !(ready && known) {
+                view.document = document;
+            }
         });
         if liveness.is_wedged_after(alive, began.elapsed()) {
             return format!("{base}/livez has not said yes for {FAILING_FOR:?}");

@@ -101,7 +101,7 @@ pub async fn up(prepared: Prepared, signals: &Signals, display: &mut Display) ->
     PidFile::remove(&paths, SELF);
     match refused {
         None => Ok(()),
-        Some(instance) => Err(UpError::Refused { message: last_words(&paths, &instance), instance }),
+        Some(instance) => Err(UpError::Refused { message: last_words(&paths, &views, &instance), instance }),
     }
 }
 
@@ -224,12 +224,13 @@ pub(crate) fn announcement(plan: &Plan, paths: &StatePaths, name: &ClusterName, 
 const LAST_LINES: usize = 8;
 
 /// What a supervisor left as its termination message, or else the end of its log.
-fn last_words(paths: &StatePaths, instance: &str) -> String {
+fn last_words(paths: &StatePaths, views: &Views, instance: &str) -> String {
     let message =
         durable_files::read_limited(&paths.termination_message(instance), 64 * 1024).unwrap_or_default();
     let message = String::from_utf8_lossy(&message);
     if message.trim().is_empty() {
-        log_files::tail(&paths.log(instance), 0, LAST_LINES)
+        let begins_at = views.view(instance).map_or(0, |view| view.log_begins_at);
+        log_files::tail(&paths.log(instance), begins_at, LAST_LINES)
     } else {
         message.trim().to_owned()
     }

@@ -44,6 +44,8 @@ pub(crate) struct View {
     pub(crate) process: Process,
     /// How often it was started again by us.
     pub(crate) supervisor_restarts: u32,
+    /// Where in its log the present life began, in bytes.
+    pub(crate) log_begins_at: u64,
     /// Its last answer to /readyz.
     pub(crate) ready: bool,
     /// Its last answer to /statusz.
@@ -65,7 +67,13 @@ struct Inner {
 
 impl Views {
     pub(crate) fn new(instances: &[Instance]) -> Self {
-        let view = View { process: Process::Planned, supervisor_restarts: 0, ready: false, document: None };
+        let view = View {
+            process: Process::Planned,
+            supervisor_restarts: 0,
+            log_begins_at: 0,
+            ready: false,
+            document: None,
+        };
         let views = instances.iter().map(|instance| (instance.name.clone(), view.clone())).collect();
         Self { inner: Rc::new(Inner { views: RefCell::new(views), changes: watch::Sender::new(0) }) }
     }

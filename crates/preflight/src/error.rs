@@ -27,7 +27,7 @@ pub enum BinaryError {
         complaint: String,
     },
     /// It has a version that is not supported.
-    #[error("{} has the wrong version", program.display())]
+    #[error("{} is not a supported binary", program.display())]
     Version {
         /// The binary.
         program: PathBuf,

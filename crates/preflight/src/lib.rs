@@ -10,4 +10,4 @@ mod port;
 pub use ask::{Answer, UpstreamBinary};
 pub use error::BinaryError;
 pub use kubernetes::Checked;
-pub use port::wait_for_port;
+pub use port::{reached_at, wait_for_port};

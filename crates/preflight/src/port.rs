@@ -2,7 +2,7 @@
 //! Refuses to name who holds it: that needs rights that a supervisor does not have.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 
 use conditions::{Condition, Pace, Progress, Sighting, wait_for};
 use supervision::PrepareError;
@@ -15,6 +15,18 @@ pub async fn wait_for_port(address: SocketAddr, progress: &dyn Progress) -> Resu
         Err(error) if is_permanent(&error) => Err(refused(address, error)),
         Err(_) => wait_for(&mut PortIsFree(address), Pace::default(), progress).await,
     }
+}
+
+/// Where a component that listens on `bind_address` is reached from its own host: loopback, unless it listens on one
+/// address only, which its serving certificate must then hold.
+#[must_use]
+pub fn reached_at(bind_address: IpAddr, port: u16) -> SocketAddr {
+    let address = match bind_address {
+        IpAddr::V4(address) if address.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(address) if address.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        address => address,
+    };
+    SocketAddr::new(address, port)
 }
 
 struct PortIsFree(SocketAddr);
@@ -71,6 +83,12 @@ mod tests {
         fn waiting(&self, awaits: &str, last_seen: Option<&str>) {
             self.0.borrow_mut().push(format!("{awaits}: {}", last_seen.unwrap_or("-")));
         }
+    }
+
+    #[test]
+    fn a_component_on_every_address_is_reached_on_loopback() {
+        let reached = |bind: &str| reached_at(bind.parse().unwrap(), 1).to_string();
+        assert_eq!(["0.0.0.0", "::", "192.0.2.1"].map(reached), ["127.0.0.1:1", "[::1]:1", "192.0.2.1:1"]);
     }
 
     #[tokio::test]

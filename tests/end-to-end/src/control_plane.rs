@@ -237,8 +237,8 @@ impl std::fmt::Debug for Screen {
 }
 
 fn tail(text: &str) -> String {
-    let lines: Vec<&str> = text.lines().collect();
-    lines[lines.len().saturating_sub(25)..].join("\n")
+    let lines: Vec<String> = text.lines().map(|line| line.chars().take(300).collect()).collect();
+    lines[lines.len().saturating_sub(15)..].join("\n")
 }
 
 fn free_port() -> u16 {

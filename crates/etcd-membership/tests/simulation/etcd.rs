@@ -118,7 +118,9 @@ impl Data {
 
 pub(crate) fn applied(entries: &[Entry]) -> Applied {
     let mut applied = Applied::default();
-    entries.iter().for_each(|entry| applied.apply(&entry.change));
+    for entry in entries {
+        applied.apply(&entry.change);
+    }
     applied
 }
 
@@ -192,15 +194,15 @@ impl Etcds {
             voters.iter().filter_map(|id| self.peer(candidate, mine.cluster, *id)).collect();
         let term =
             1 + reached.iter().filter_map(|slot| self.data(*slot)).map(|data| data.term).max().unwrap_or(0);
-        let mut votes = 0;
+        let mut granted = 0;
         for slot in reached {
             let Some(theirs) = self.data[slot].as_mut() else { continue };
             if theirs.term < term && mine.last() >= theirs.last() {
                 theirs.term = term;
-                votes += 1;
+                granted += 1;
             }
         }
-        if votes >= quorum(voters.len()) {
+        if granted >= quorum(voters.len()) {
             let length = mine.entries.len();
             if let Some(process) = self.processes[candidate].as_mut() {
                 process.leads = Some((term, BTreeMap::from([(mine.id, length)])));

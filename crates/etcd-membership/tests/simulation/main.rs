@@ -2,6 +2,13 @@
 //! half-done joins and removed members. `etcd` is faithful to etcd's rules, `supervisor` drives the real planner,
 //! `world` has the faults and the invariants, `history` generates and judges.
 
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "test code: a broken expectation is a failed test"
+)]
+
 mod etcd;
 mod history;
 mod supervisor;

@@ -150,13 +150,13 @@ impl World {
                 }
             }
             Step::TakeRejoinLock => {
-                let taken = self.through_others(slot, Change::Lock(slot)).is_some();
+                let taken = self.through_others(slot, &Change::Lock(slot)).is_some();
                 if let Some(supervisor) = self.supervisors[slot].as_mut().filter(|_| taken) {
                     supervisor.holds_lock = true;
                 }
             }
             Step::ReleaseRejoinLock => {
-                self.through_others(slot, Change::Unlock(slot));
+                self.through_others(slot, &Change::Unlock(slot));
                 if let Some(supervisor) = self.supervisors[slot].as_mut() {
                     supervisor.holds_lock = false;
                 }
@@ -165,7 +165,7 @@ impl World {
             Step::AddMeAsLearner => {
                 let id = self.etcds.fresh_id();
                 self.must_hold_lock(slot);
-                if let Some(cluster) = self.through_others(slot, Change::AddLearner(id, slot))
+                if let Some(cluster) = self.through_others(slot, &Change::AddLearner(id, slot))
                     && parts >= 2
                 {
                     self.volumes[slot].identity = Some((cluster, id));
@@ -182,7 +182,7 @@ impl World {
         self.volumes[slot].id = Some(format!("volume-{id}"));
     }
 
-    fn through_others(&mut self, slot: Slot, change: Change) -> Option<u64> {
+    fn through_others(&mut self, slot: Slot, change: &Change) -> Option<u64> {
         for peer in (0..self.size).filter(|peer| *peer != slot) {
             if self.etcds.reach(slot, peer) && self.etcds.propose(peer, change.clone(), u8::MAX) {
                 return self.etcds.data[peer].as_ref().map(|data| data.cluster);
@@ -222,7 +222,7 @@ impl World {
                 voters - 1
             ));
         }
-        self.through_others(slot, Change::Remove(id));
+        self.through_others(slot, &Change::Remove(id));
     }
 
     fn rewrite_record(&mut self, slot: Slot) {
@@ -343,10 +343,11 @@ impl World {
                 _ => {}
             }
             let holds = self.supervisors[slot].as_ref().is_some_and(|supervisor| supervisor.holds_lock);
-            if holds && self.etcds.propose(slot, Change::Unlock(slot), u8::MAX) {
-                if let Some(supervisor) = self.supervisors[slot].as_mut() {
-                    supervisor.holds_lock = false;
-                }
+            if holds
+                && self.etcds.propose(slot, Change::Unlock(slot), u8::MAX)
+                && let Some(supervisor) = self.supervisors[slot].as_mut()
+            {
+                supervisor.holds_lock = false;
             }
             if leader == slot {
                 let learner = applied.members.iter().find(|(_, member)| member.learner && member.started);

@@ -110,7 +110,7 @@ impl World {
             Event::CrashChild(slot) => self.child_ended(slot % self.size),
             Event::LoseVolume(slot) => self.lose(slot % self.size, majority_stays, Self::lose_volume),
             Event::DeleteDirectory(slot) => {
-                self.lose(slot % self.size, majority_stays, Self::delete_directory)
+                self.lose(slot % self.size, majority_stays, Self::delete_directory);
             }
             Event::Corrupt(slot) => self.lose(slot % self.size, majority_stays, |world, slot| {
                 if let Some(data) = world.etcds.data[slot].as_mut() {

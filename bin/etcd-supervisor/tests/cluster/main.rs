@@ -1,0 +1,13 @@
+//! Real supervisors and real etcds: founding, lost data, lost majorities, removed members, frozen members, stops.
+
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "test code: a broken expectation is a failed test, and measurements are printed"
+)]
+
+mod harness;
+mod pki;
+mod scenarios;
