@@ -113,7 +113,7 @@ async fn supervise<A: SupervisedComponent>(
     signals: Signals,
 ) -> Result<u8, RuntimeError> {
     let supervised = Provisioned(component.supervised(frame.context.clone())?);
-    let (changes, changed) = mpsc::channel(16);
+    let (changes, told) = mpsc::channel(16);
     let (restart, restarts) = mpsc::channel(4);
     let restarter = Restarter {
         coordination: RestartCoordination::new(
@@ -131,7 +131,7 @@ async fn supervise<A: SupervisedComponent>(
     tokio::select! {
         report = run => Ok(report.code),
         never = frame.keeper.keep(changes) => match never {},
-        () = restarter.follow(changed, restart) => Ok(1),
+        () = restarter.follow(told, restart) => Ok(1),
     }
 }
 
@@ -146,11 +146,11 @@ pub(crate) async fn run_service<S: Service>(
         frame.end().await;
         return Ok(0);
     }
-    frame.context.board.enter(State::Running, "certificates are there");
+    frame.context.board.enter(State::Waiting, "certificates are there; the service begins");
     let stop = frame.stop.child_token();
     let asked = stop.clone();
     let board = frame.context.board.clone();
-    let (changes, mut changed) = mpsc::channel(16);
+    let (changes, mut told) = mpsc::channel(16);
     let serve = service.serve(frame.context.clone(), stop);
     let watch = async {
         let signal = signals.stop_asked().await;
@@ -159,7 +159,7 @@ pub(crate) async fn run_service<S: Service>(
         std::future::pending::<()>().await;
     };
     // A service builds its clients anew for each round, so there is nothing to do about a change.
-    let swallow = async { while changed.recv().await.is_some() {} };
+    let swallow = async { while told.recv().await.is_some() {} };
     let served = tokio::select! {
         served = serve => served,
         () = watch => Ok(()),
@@ -179,7 +179,7 @@ pub(crate) struct BoardProgress<'a> {
 
 impl Progress for BoardProgress<'_> {
     fn waiting(&self, awaits: &str, last_seen: Option<&str>) {
-        self.board.enter(self.state, &format!("waits for {awaits}"));
+        self.board.enter(self.state, awaits);
         if let Some(seen) = last_seen {
             self.board.observed(seen);
         }

@@ -49,7 +49,10 @@ mod tests {
     fn delays_double_up_to_the_longest_and_begin_again() {
         let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
         let delays: Vec<Duration> = (0..20).map(|_| backoff.next_delay()).collect();
-        assert!(delays[0] >= Duration::from_millis(200) && delays[0] < Duration::from_millis(400), "{delays:?}");
+        assert!(
+            delays[0] >= Duration::from_millis(200) && delays[0] < Duration::from_millis(400),
+            "{delays:?}"
+        );
         assert!(delays[3] >= Duration::from_millis(1600), "{delays:?}");
         assert!(delays.iter().all(|delay| *delay <= Duration::from_secs(10)), "{delays:?}");
         backoff.reset();

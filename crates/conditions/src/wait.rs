@@ -69,7 +69,11 @@ impl Default for Pace {
 }
 
 /// Waits until `condition` holds. Has no deadline; dropping the future cancels the wait at once.
-pub async fn wait_for<C: Condition>(condition: &mut C, pace: Pace, progress: &(impl Progress + ?Sized)) -> C::Output {
+pub async fn wait_for<C: Condition>(
+    condition: &mut C,
+    pace: Pace,
+    progress: &(impl Progress + ?Sized),
+) -> C::Output {
     let awaits = condition.awaits();
     progress.waiting(&awaits, None);
     let began = Instant::now();

@@ -2,6 +2,8 @@
 //! Refuses to act, to look and to remember: every fact is in the observation, every step is idempotent.
 
 mod rejoin;
+#[cfg(test)]
+mod tests;
 mod wording;
 
 use std::time::Duration;

@@ -22,7 +22,9 @@ pub(crate) fn answer(board: &StatusBoard, request: &Request) -> Response {
     let query = request.query.as_deref().unwrap_or_default();
     match request.path.as_str() {
         // A wait is no reason to end a process, so starting up and being alive are the same (hard-cases B11).
-        "/livez" | "/startupz" => checks("livez", vec![Check { name: "loop", outcome: board.alive() }], query),
+        "/livez" | "/startupz" => {
+            checks("livez", vec![Check { name: "loop", outcome: board.alive() }], query)
+        }
         "/readyz" => checks("readyz", readiness(&board.document()), query),
         "/statusz" => match serde_json::to_vec_pretty(&board.document()) {
             Ok(body) => respond(StatusCode::OK, "application/json", body),

@@ -51,15 +51,16 @@ pub(crate) fn encode(document: &StatusDocument) -> Result<String, fmt::Error> {
 
     let build = Family::<BuildLabels, Gauge>::default();
     build
-        .get_or_create(&BuildLabels { version: document.version.clone(), component: document.component.name() })
+        .get_or_create(&BuildLabels {
+            version: document.version.clone(),
+            component: document.component.name(),
+        })
         .set(1);
     registry.register("build", "Version and component; always 1", build);
 
     let state = Family::<StateLabel, Gauge>::default();
     for known in STATES {
-        state
-            .get_or_create(&StateLabel { state: known.to_string() })
-            .set(i64::from(known == document.state));
+        state.get_or_create(&StateLabel { state: known.to_string() }).set(i64::from(known == document.state));
     }
     registry.register("state", "1 for the state the supervisor is in", state);
 
@@ -73,7 +74,11 @@ pub(crate) fn encode(document: &StatusDocument) -> Result<String, fmt::Error> {
 
     let restarts = Counter::<u64, AtomicU64>::default();
     restarts.inc_by(u64::from(document.restarts));
-    registry.register("child_restarts", "Starts of the child after its first, in this supervisor's life", restarts);
+    registry.register(
+        "child_restarts",
+        "Starts of the child after its first, in this supervisor's life",
+        restarts,
+    );
 
     let expiry = Family::<ProfileLabel, Gauge>::default();
     for certificate in &document.certificates {
@@ -81,7 +86,11 @@ pub(crate) fn encode(document: &StatusDocument) -> Result<String, fmt::Error> {
             .get_or_create(&ProfileLabel { profile: certificate.profile.clone() })
             .set(certificate.not_after.unix_timestamp());
     }
-    registry.register("certificate_expiry_timestamp_seconds", "End of validity of each leaf certificate", expiry);
+    registry.register(
+        "certificate_expiry_timestamp_seconds",
+        "End of validity of each leaf certificate",
+        expiry,
+    );
 
     let generations = Family::<KeySetLabel, Gauge>::default();
     for (name, generation) in &document.key_generations {

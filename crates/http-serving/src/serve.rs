@@ -129,7 +129,10 @@ async fn accept_until<H, F>(
     let _cut = tokio::time::timeout(Duration::from_secs(1), all_ended).await;
 }
 
-async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> (TcpStream, SocketAddr, Option<OwnedSemaphorePermit>) {
+async fn accept(
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+) -> (TcpStream, SocketAddr, Option<OwnedSemaphorePermit>) {
     // The semaphore is never closed; without a permit the connection would still be served.
     let place = Arc::clone(places).acquire_owned().await.ok();
     loop {
@@ -170,7 +173,12 @@ where
     }
 }
 
-async fn answer<H, F>(request: http::Request<Incoming>, peer: SocketAddr, limits: Limits, handler: H) -> Result<Response, Infallible>
+async fn answer<H, F>(
+    request: http::Request<Incoming>,
+    peer: SocketAddr,
+    limits: Limits,
+    handler: H,
+) -> Result<Response, Infallible>
 where
     H: Fn(Request) -> F,
     F: Future<Output = Response>,
@@ -183,8 +191,12 @@ where
             let text = format!("the body is longer than {} bytes\n", limits.body_bytes);
             return Ok(last(respond(StatusCode::PAYLOAD_TOO_LARGE, "text/plain", text)));
         }
-        Ok(Err(_broken)) => return Ok(last(respond(StatusCode::BAD_REQUEST, "text/plain", "the body broke off\n"))),
-        Err(_elapsed) => return Ok(last(respond(StatusCode::REQUEST_TIMEOUT, "text/plain", "the body came too slowly\n"))),
+        Ok(Err(_broken)) => {
+            return Ok(last(respond(StatusCode::BAD_REQUEST, "text/plain", "the body broke off\n")));
+        }
+        Err(_elapsed) => {
+            return Ok(last(respond(StatusCode::REQUEST_TIMEOUT, "text/plain", "the body came too slowly\n")));
+        }
     };
     let request = Request {
         method: parts.method,

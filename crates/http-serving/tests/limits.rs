@@ -42,7 +42,8 @@ async fn exchange(address: SocketAddr, request: &[u8]) -> String {
 #[tokio::test]
 async fn a_body_up_to_the_limit_is_read_and_a_longer_one_is_answered_413() {
     against_a_server(async |address| {
-        let whole = b"POST / HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 16\r\n\r\n0123456789abcdef";
+        let whole =
+            b"POST / HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 16\r\n\r\n0123456789abcdef";
         let answer = exchange(address, whole).await;
         assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("\r\n\r\n16"), "{answer}");
         let long = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 17\r\n\r\n0123456789abcdefg";

@@ -61,6 +61,7 @@ pub(crate) async fn keep(instance: Rc<Instance>, around: Surroundings, stop: Sto
             }
             Err(error) => (error_chain(&error), error.is_permanent()),
         };
+        let was_ready = around.views.view(name).is_some_and(|view| view.ready);
         around.views.change(name, |view| {
             view.ready = false;
             view.document = None;
@@ -69,7 +70,7 @@ pub(crate) async fn keep(instance: Rc<Instance>, around: Surroundings, stop: Sto
             tracing::info!(instance = name, because, "supervisor stopped");
             break;
         }
-        let delay = policy.delay_after(started.elapsed());
+        let delay = policy.delay_after(started.elapsed(), was_ready);
         tracing::warn!(instance = name, because, ?delay, "supervisor ended unasked; it is started again");
         around.views.change(name, |view| view.process = Process::BackingOff { because, refused_settings });
         tokio::select! {

@@ -9,11 +9,12 @@ pub(crate) struct RestartPolicy {
     next: Duration,
 }
 
-/// First delay.
-const FIRST: Duration = Duration::from_millis(500);
+/// First delay; the same as a supervisor's for its child.
+const FIRST: Duration = Duration::from_millis(200);
 /// Longest delay; kubelet's 5 minutes help nobody at a terminal.
 const LONGEST: Duration = Duration::from_secs(10);
-/// Who lived this long starts over with the first delay.
+/// Who lived this long starts over with the first delay, as does who was ready when it ended: delays are for those
+/// that cannot work, and a leader that is killed again must be replaced as quickly as the first time.
 const GOOD_LIFE: Duration = Duration::from_secs(60);
 
 impl Default for RestartPolicy {
@@ -23,9 +24,9 @@ impl Default for RestartPolicy {
 }
 
 impl RestartPolicy {
-    /// The delay until the next start, after a life of this length.
-    pub(crate) fn delay_after(&mut self, lived: Duration) -> Duration {
-        if lived >= GOOD_LIFE {
+    /// The delay until the next start, after a life of this length that ended ready or not.
+    pub(crate) fn delay_after(&mut self, lived: Duration, was_ready: bool) -> Duration {
+        if was_ready || lived >= GOOD_LIFE {
             self.next = FIRST;
         }
         let delay = self.next;
@@ -69,10 +70,11 @@ mod tests {
     fn delays_double_to_ten_seconds_and_start_over_after_a_good_life() {
         let mut policy = RestartPolicy::default();
         let delays: Vec<u64> =
-            (0..7).map(|_| policy.delay_after(Duration::from_secs(1)).as_millis() as u64).collect();
-        assert_eq!(delays, [500, 1000, 2000, 4000, 8000, 10_000, 10_000]);
-        assert_eq!(policy.delay_after(Duration::from_secs(60)), FIRST);
-        assert_eq!(policy.delay_after(Duration::from_secs(59)), FIRST * 2);
+            (0..8).map(|_| policy.delay_after(Duration::from_secs(1), false).as_millis() as u64).collect();
+        assert_eq!(delays, [200, 400, 800, 1600, 3200, 6400, 10_000, 10_000]);
+        assert_eq!(policy.delay_after(Duration::from_secs(60), false), FIRST);
+        assert_eq!(policy.delay_after(Duration::from_secs(59), false), FIRST * 2);
+        assert_eq!(policy.delay_after(Duration::from_secs(5), true), FIRST);
     }
 
     #[test]

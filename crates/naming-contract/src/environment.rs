@@ -3,6 +3,8 @@
 
 /// The prefix of all our environment variables.
 pub const PREFIX: &str = "PILOTHOUSE_";
+/// Variables that etcd and etcdctl read as flags; withheld from children, since etcd ends when one repeats a flag.
+pub const ETCD_PREFIX: &str = "ETCD_";
 /// Go's soft memory limit; set for children to 90 % of the container's limit unless given.
 pub const GOMEMLIMIT: &str = "GOMEMLIMIT";
 /// client-go: seconds without a frame before an HTTP/2 connection is pinged (Kubernetes default 30).

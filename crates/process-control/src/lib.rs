@@ -1,8 +1,7 @@
 //! Child processes as a supervisor needs them: started with a death signal, waited for and signalled by pidfd,
 //! orphans reaped, stops counted. Refuses policy: whom to start, to stop or to restart is decided elsewhere.
-//!
-//! A process that attends to its signals here must start *all* its children here: the reaping of orphans takes
-//! every child that it did not start for an orphan. [`capture`] runs a short-lived command and returns what it wrote.
+//! A process that attends to its signals here must start *all* its children here: every other one counts as an orphan.
+//! [`capture`] runs a short-lived command and returns what it wrote.
 #![allow(unsafe_code, reason = "fork, prctl, namespaces, signal handlers and pidfds have no safe form")]
 
 mod before_exec;

@@ -103,7 +103,7 @@ impl Teller<'_> {
 impl Progress for Teller<'_> {
     fn waiting(&self, awaits: &str, last_seen: Option<&str>) {
         match self.state.get() {
-            State::Waiting => self.board.enter(State::Waiting, &format!("waiting for {awaits}")),
+            State::Waiting => self.board.enter(State::Waiting, awaits),
             state => self.board.enter(state, &format!("SIGTERM is held back, waiting for {awaits}")),
         }
         if let Some(seen) = last_seen {
@@ -268,6 +268,7 @@ impl<'a, S: Supervised> Driver<'a, S> {
         let mut spawn = Spawn::new(command.program)
             .arguments(&command.arguments)
             .withhold_environment(environment::PREFIX)
+            .withhold_environment(environment::ETCD_PREFIX)
             .output(self.configuration.output.clone());
         for (name, value) in &command.environment {
             spawn = spawn.environment(name, value);

@@ -3,9 +3,13 @@
 
 use std::error::Error;
 use std::fmt::Write as _;
+use std::fs::File;
+use std::sync::Mutex;
 
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::time::SystemTime;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -33,7 +37,9 @@ pub struct LogArguments {
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
     /// The filter does not parse.
-    #[error("--log-level `{filter}` is no level and no filter; give for example info or info,supervision=debug")]
+    #[error(
+        "--log-level `{filter}` is no level and no filter; give for example info or info,supervision=debug"
+    )]
     Filter {
         /// What was given.
         filter: String,
@@ -49,12 +55,21 @@ pub enum TelemetryError {
 impl LogArguments {
     /// Installs the subscriber for the whole process; lines go to standard error.
     pub fn install(&self) -> Result<(), TelemetryError> {
-        use tracing_subscriber::util::SubscriberInitExt as _;
-        let filter = EnvFilter::try_new(&self.log_level)
-            .map_err(|source| TelemetryError::Filter { filter: self.log_level.clone(), source })?;
+        self.install_with(std::io::stderr)
+    }
+
+    /// Installs the subscriber for the whole process; lines go to `file`, for a command that shows people something else.
+    pub fn install_to(&self, file: File) -> Result<(), TelemetryError> {
+        self.install_with(Mutex::new(file))
+    }
+
+    fn install_with<W>(&self, writer: W) -> Result<(), TelemetryError>
+    where
+        W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
+    {
         let lines = tracing_subscriber::fmt()
-            .with_env_filter(filter)
-            .with_writer(std::io::stderr)
+            .with_env_filter(self.filter()?)
+            .with_writer(writer)
             .with_timer(SystemTime)
             .with_ansi(false);
         match self.log_format {
@@ -62,6 +77,13 @@ impl LogArguments {
             LogFormat::Json => lines.json().flatten_event(true).with_current_span(false).finish().try_init(),
         }
         .map_err(TelemetryError::Twice)
+    }
+
+    fn filter(&self) -> Result<EnvFilter, TelemetryError> {
+        // kube logs an error for every request that fails; a wait looks often, and says itself what it saw. What an
+        // operator asks for comes later in the filter and wins.
+        EnvFilter::try_new(format!("kube_client::client::builder=off,{}", self.log_level))
+            .map_err(|source| TelemetryError::Filter { filter: self.log_level.clone(), source })
     }
 }
 

@@ -33,8 +33,8 @@ fn refusal(
     let target = ours.folder(workspace);
     if package.name == "naming-contract" {
         Some("it is the bottom and depends on nothing of ours")
-    } else if !target.starts_with("crates/") && package.name != "end-to-end" {
-        Some("only crates can be depended on")
+    } else if !target.starts_with("crates/") && !folder.starts_with("tests/") {
+        Some("products depend on crates only")
     } else if is_pure(folder) && !is_pure(&target) {
         Some("a pure crate depends on pure ones only")
     } else {

@@ -194,7 +194,8 @@ impl Cluster {
     }
 
     pub(crate) fn logs(&self) -> String {
-        (0..self.members.len()).map(|member| format!("--- etcd-{member}\n{}\n", self.log(member))).collect()
+        let logs = (0..self.members.len()).map(|member| format!("--- etcd-{member}\n{}", self.log(member)));
+        logs.collect::<Vec<_>>().join("\n")
     }
 
     fn files(&self) -> TlsFiles {

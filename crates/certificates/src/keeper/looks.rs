@@ -52,7 +52,7 @@ impl Condition for LeafIssued<'_> {
     type Output = (FreshLeaf, LeafFacts);
 
     fn awaits(&self) -> String {
-        format!("a {} certificate from the certificate-authority ({})", self.profile, self.because)
+        format!("the certificate {} from the certificate-authority ({})", self.profile, self.because)
     }
 
     async fn look(&mut self) -> Sighting<(FreshLeaf, LeafFacts)> {

@@ -142,8 +142,6 @@ pub(crate) struct Etcds {
     pub(crate) committed: BTreeMap<u64, Vec<Entry>>,
     /// A broken invariant, told once.
     pub(crate) violation: Option<String>,
-    /// Children that a raft panic or their own removal ended.
-    pub(crate) ended: BTreeSet<Slot>,
     next_id: u64,
 }
 
@@ -261,8 +259,8 @@ impl Etcds {
             .unwrap_or(0);
         if theirs.entries.len() < known {
             // "tocommit(n) is out of range [lastIndex(m)]. Was the raft log corrupted, truncated, or lost?"
-            self.kill(slot);
-            self.ended.insert(slot);
+            self.violation
+                .get_or_insert(format!("member {slot} panics: its log is shorter than what it acknowledged"));
             return;
         }
         let common = theirs.entries.iter().zip(&mine.entries).take_while(|(a, b)| a == b).count();

@@ -17,6 +17,7 @@ fn event() -> impl Strategy<Value = Event> {
         3 => slot.clone().prop_map(Event::CrashChild),
         3 => slot.clone().prop_map(Event::LoseVolume),
         2 => slot.clone().prop_map(Event::DeleteDirectory),
+        1 => slot.clone().prop_map(Event::DeleteContents),
         1 => slot.clone().prop_map(Event::Corrupt),
         1 => slot.clone().prop_map(Event::RemoveByHand),
         2 => any::<[u8; 5]>().prop_map(Event::Partition),
@@ -105,6 +106,20 @@ fn five_members_lose_two_volumes_at_once_and_heal() {
     assert!(!world.is_whole());
     assert!(calm_down(&mut world).unwrap(), "healing: {:#?}", world.last_steps);
     assert!(world.missing_writes().is_empty());
+}
+
+/// etcd adds nobody while that could cost the quorum: then the lost voter must be replaced before those that were removed.
+#[test]
+fn a_lost_voter_goes_before_removed_members_that_cannot_be_added_yet() {
+    let mut world = World::new(5);
+    assert!(calm_down(&mut world).unwrap());
+    for member in [1, 2] {
+        world.happen(Event::CrashSupervisor(member), false);
+        world.happen(Event::RemoveByHand(member), false);
+    }
+    world.happen(Event::LoseVolume(0), false);
+    assert_eq!(world.configuration().unwrap().1.members.len(), 3);
+    assert!(calm_down(&mut world).unwrap(), "{:#?}", tail(&world.last_steps));
 }
 
 #[test]

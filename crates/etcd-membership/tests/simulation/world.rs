@@ -58,6 +58,8 @@ pub(crate) enum Event {
     CrashChild(Slot),
     LoseVolume(Slot),
     DeleteDirectory(Slot),
+    /// What is in the data directory, which itself stays.
+    DeleteContents(Slot),
     Corrupt(Slot),
     RemoveByHand(Slot),
     Partition([u8; 5]),
@@ -112,6 +114,7 @@ impl World {
             Event::DeleteDirectory(slot) => {
                 self.lose(slot % self.size, majority_stays, Self::delete_directory);
             }
+            Event::DeleteContents(slot) => self.lose(slot % self.size, majority_stays, Self::delete_contents),
             Event::Corrupt(slot) => self.lose(slot % self.size, majority_stays, |world, slot| {
                 if let Some(data) = world.etcds.data[slot].as_mut() {
                     data.corrupt = true;
@@ -133,9 +136,6 @@ impl World {
         }
         if let Some(violation) = self.etcds.violation.take() {
             self.violations.push(violation);
-        }
-        for slot in std::mem::take(&mut self.etcds.ended) {
-            self.child_ended(slot);
         }
     }
 
@@ -180,6 +180,20 @@ impl World {
         if self.volumes[slot].directory {
             self.child_ended(slot);
             self.volumes[slot].directory = false;
+            self.volumes[slot].leftovers = false;
+            self.etcds.data[slot] = None;
+        }
+    }
+
+    /// Only once the record says that the member served: before, it looks like one that never started (see README.md).
+    fn delete_contents(&mut self, slot: Slot) {
+        let recorded = self
+            .record
+            .as_ref()
+            .and_then(|record| record.lines.get(&slot))
+            .is_some_and(|(_, started)| *started);
+        if recorded {
+            self.child_ended(slot);
             self.volumes[slot].leftovers = false;
             self.etcds.data[slot] = None;
         }
