@@ -21,6 +21,15 @@ pub(crate) struct Package {
     pub(crate) name: String,
     pub(crate) manifest_path: PathBuf,
     pub(crate) dependencies: Vec<Dependency>,
+    #[serde(default)]
+    pub(crate) targets: Vec<Target>,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Target {
+    pub(crate) name: String,
+    /// Cargo's words: "lib", "bin", "test" and others.
+    pub(crate) kind: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -44,6 +53,14 @@ impl Workspace {
     /// The packages that people install: those under bin/.
     pub(crate) fn products(&self) -> impl Iterator<Item = &Package> {
         self.packages.iter().filter(|package| package.folder(self).starts_with("bin/"))
+    }
+
+    /// `--test NAME` for every file of tests of the chosen packages.
+    pub(crate) fn tests(&self, of: impl Fn(&Package) -> bool) -> impl Iterator<Item = String> {
+        let targets =
+            self.packages.iter().filter(move |package| of(package)).flat_map(|package| &package.targets);
+        let tests = targets.filter(|target| target.kind.iter().any(|kind| kind == "test"));
+        tests.flat_map(|target| ["--test".to_owned(), target.name.clone()])
     }
 
     /// The command that builds them all, into `target/<profile>`.

@@ -123,6 +123,7 @@ impl Member {
         if remembered.record_checked.is_some_and(|at| at.elapsed() < RECORD_EVERY) {
             return;
         }
+        remembered.record_checked = Some(Instant::now());
         let written = async {
             let volume_id = match self.files.with(super::volume::VolumeFiles::read).await {
                 Ok(volume) => volume.id,
@@ -143,9 +144,8 @@ impl Member {
             };
             self.record.change(change).await.map(drop).map_err(|error| telemetry::error_chain(&error))
         };
-        match written.await {
-            Ok(()) => remembered.record_checked = Some(Instant::now()),
-            Err(error) => tracing::warn!(error, "this member's line cannot be written to the cluster record"),
+        if let Err(error) = written.await {
+            tracing::warn!(error, "this member's line cannot be written to the cluster record");
         }
     }
 

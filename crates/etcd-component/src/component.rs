@@ -121,6 +121,9 @@ impl EtcdMember {
             Step::Refuse { what, remedy } => Ok(Outcome::Refuse { what, remedy }),
             step => {
                 if let Some(start) = self.member.start(&step)? {
+                    if matches!(step, Step::StartJoining(_)) {
+                        self.member.files.with(VolumeFiles::forget_identity).await?;
+                    }
                     tracing::info!(?step, "starting etcd");
                     return Ok(Outcome::Start(start));
                 }

@@ -97,7 +97,7 @@ impl VolumeFiles {
     /// Forgets whose volume this was, makes the data directory, writes a fresh id last.
     pub(crate) fn prepare(&self) -> Result<(), VolumeError> {
         self.remove_file("volume-id")?;
-        self.remove_file("identity.json")?;
+        self.forget_identity()?;
         create_private_directory(&self.data())?;
         self.write_id()
     }
@@ -117,6 +117,11 @@ impl VolumeFiles {
         let mut bytes = serde_json::to_vec_pretty(&file).map_err(damaged)?;
         bytes.push(b'\n');
         Ok(write_private(&path, &bytes)?)
+    }
+
+    /// Forgets whom the data directory belongs to.
+    pub(crate) fn forget_identity(&self) -> Result<(), VolumeError> {
+        self.remove_file("identity.json")
     }
 
     /// Deletes what never took part.

@@ -1,6 +1,7 @@
 //! How an etcd member finds its way into its cluster and stays a good member: pure decisions, and the client that acts.
 //! The decisions (`planner`, `caretaker`, `departure`, `quorum`) take observations and time as arguments; only `client`
 //! and `rejoin_lock` talk. Refuses files and processes: etcd-component has those.
+#![doc = include_str!("../README.md")]
 
 mod caretaker;
 mod client;

@@ -48,7 +48,8 @@ pub enum Step {
     StartNew,
     /// Start on the data that is there.
     StartExisting,
-    /// Start empty with state `existing` and these members (name, peer URL), myself among them.
+    /// Forget the id beside the data directory, which is good for one start only, then start empty with state `existing` and
+    /// these members (name, peer URL), myself among them.
     StartJoining(Vec<(String, String)>),
     /// Nothing can be done now; look again soon.
     Wait {

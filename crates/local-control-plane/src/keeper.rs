@@ -45,7 +45,7 @@ pub(crate) async fn keep(instance: Rc<Instance>, around: Surroundings, stop: Sto
     while !stop.asked.is_cancelled() {
         let started = Instant::now();
         let log_begins_at = std::fs::metadata(around.paths.log(name)).map_or(0, |metadata| metadata.len());
-        let (because, refused_settings) = match start(&instance, &around.paths) {
+        let How { because, refused_settings, from_outside } = match start(&instance, &around.paths) {
             Ok(mut child) => {
                 let pid = child.pid();
                 tracing::info!(instance = name, pid, "supervisor started");
@@ -59,7 +59,11 @@ pub(crate) async fn keep(instance: Rc<Instance>, around: Surroundings, stop: Sto
                 PidFile::remove(&around.paths, name);
                 ending
             }
-            Err(error) => (error_chain(&error), error.is_permanent()),
+            Err(error) => How {
+                because: error_chain(&error),
+                refused_settings: error.is_permanent(),
+                from_outside: false,
+            },
         };
         let was_ready = around.views.view(name).is_some_and(|view| view.ready);
         around.views.change(name, |view| {
@@ -70,7 +74,7 @@ pub(crate) async fn keep(instance: Rc<Instance>, around: Surroundings, stop: Sto
             tracing::info!(instance = name, because, "supervisor stopped");
             break;
         }
-        let delay = policy.delay_after(started.elapsed(), was_ready);
+        let delay = policy.delay_after(started.elapsed(), was_ready, from_outside);
         tracing::warn!(instance = name, because, ?delay, "supervisor ended unasked; it is started again");
         around.views.change(name, |view| view.process = Process::BackingOff { because, refused_settings });
         tokio::select! {
@@ -113,13 +117,18 @@ fn remember(child: &Child, restarts: u32, paths: &StatePaths, name: &str) {
     }
 }
 
-/// Probes and waits until the process has ended. Tells how, and whether its settings can never work.
-async fn attend(
-    child: &mut Child,
-    instance: &Instance,
-    around: &Surroundings,
-    stop: &Stop,
-) -> (String, bool) {
+/// How a supervisor ended.
+struct How {
+    /// For people.
+    because: String,
+    /// Whether it said that its settings can never work.
+    refused_settings: bool,
+    /// Whether somebody else's signal ended it: an operator's, or the kernel's for want of memory.
+    from_outside: bool,
+}
+
+/// Probes and waits until the process has ended.
+async fn attend(child: &mut Child, instance: &Instance, around: &Surroundings, stop: &Stop) -> How {
     let pid = child.pid();
     let mut probing = std::pin::pin!(probe_until_wedged(instance, &around.client, &around.views));
     let wedged = tokio::select! {
@@ -168,8 +177,9 @@ fn signal(child: &Child, name: &str, signal: Signal) {
     }
 }
 
-fn told(ending: Result<ChildEnding, process_control::WaitError>, wedged: Option<String>) -> (String, bool) {
-    let (text, refused) = match ending {
+fn told(ending: Result<ChildEnding, process_control::WaitError>, wedged: Option<String>) -> How {
+    let from_outside = wedged.is_none() && matches!(ending, Ok(ChildEnding::Signalled(_)));
+    let (text, refused_settings) = match ending {
         Ok(ChildEnding::Exited(code)) => {
             (format!("exited with code {code}"), SETTINGS_REFUSED.contains(&code))
         }
@@ -180,7 +190,8 @@ fn told(ending: Result<ChildEnding, process_control::WaitError>, wedged: Option<
         }
         Err(error) => (error.to_string(), false),
     };
-    (wedged.map_or(text.clone(), |why| format!("{text} after it was wedged ({why})")), refused)
+    let because = wedged.map_or(text.clone(), |why| format!("{text} after it was wedged ({why})"));
+    How { because, refused_settings, from_outside }
 }
 
 #[cfg(test)]

@@ -16,6 +16,8 @@ const LONGEST: Duration = Duration::from_secs(10);
 /// Who lived this long starts over with the first delay, as does who was ready when it ended: delays are for those
 /// that cannot work, and a leader that is killed again must be replaced as quickly as the first time.
 const GOOD_LIFE: Duration = Duration::from_secs(60);
+/// A signal from outside says nothing about whether it works, unless it comes this soon, again and again.
+const TOO_SOON: Duration = Duration::from_millis(500);
 
 impl Default for RestartPolicy {
     fn default() -> Self {
@@ -24,9 +26,9 @@ impl Default for RestartPolicy {
 }
 
 impl RestartPolicy {
-    /// The delay until the next start, after a life of this length that ended ready or not.
-    pub(crate) fn delay_after(&mut self, lived: Duration, was_ready: bool) -> Duration {
-        if was_ready || lived >= GOOD_LIFE {
+    /// The delay until the next start, after a life of this length that ended ready or not, by itself or not.
+    pub(crate) fn delay_after(&mut self, lived: Duration, was_ready: bool, from_outside: bool) -> Duration {
+        if was_ready || lived >= GOOD_LIFE || (from_outside && lived >= TOO_SOON) {
             self.next = FIRST;
         }
         let delay = self.next;
@@ -69,12 +71,15 @@ mod tests {
     #[test]
     fn delays_double_to_ten_seconds_and_start_over_after_a_good_life() {
         let mut policy = RestartPolicy::default();
-        let delays: Vec<u64> =
-            (0..8).map(|_| policy.delay_after(Duration::from_secs(1), false).as_millis() as u64).collect();
+        let delays: Vec<u64> = (0..8)
+            .map(|_| policy.delay_after(Duration::from_secs(1), false, false).as_millis() as u64)
+            .collect();
         assert_eq!(delays, [200, 400, 800, 1600, 3200, 6400, 10_000, 10_000]);
-        assert_eq!(policy.delay_after(Duration::from_secs(60), false), FIRST);
-        assert_eq!(policy.delay_after(Duration::from_secs(59), false), FIRST * 2);
-        assert_eq!(policy.delay_after(Duration::from_secs(5), true), FIRST);
+        assert_eq!(policy.delay_after(Duration::from_secs(60), false, false), FIRST);
+        assert_eq!(policy.delay_after(Duration::from_secs(59), false, false), FIRST * 2);
+        assert_eq!(policy.delay_after(Duration::from_secs(5), true, false), FIRST);
+        assert_eq!(policy.delay_after(Duration::from_secs(5), false, true), FIRST);
+        assert_eq!(policy.delay_after(Duration::from_millis(499), false, true), FIRST * 2);
     }
 
     #[test]

@@ -68,14 +68,25 @@ impl ControlPlane {
     /// Starts one and does not wait.
     #[must_use]
     pub fn starting(arguments: &[&str]) -> Self {
-        let mut plane = Self {
+        let mut plane = Self::planned(arguments);
+        plane.start();
+        plane
+    }
+
+    /// One that [`Self::start`] will start; there is no state directory yet.
+    #[must_use]
+    pub fn planned(arguments: &[&str]) -> Self {
+        Self {
             directory: TempDir::with_prefix("pilothouse-test-").expect("a temporary directory"),
             port: free_port(),
             arguments: arguments.iter().map(|argument| (*argument).to_owned()).collect(),
             process: None,
-        };
-        plane.start();
-        plane
+        }
+    }
+
+    /// Other arguments for the next [`Self::start`].
+    pub fn set_arguments(&mut self, arguments: &[&str]) {
+        self.arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
     }
 
     /// Starts `pilothouse up` (again) on the same state directory.
@@ -169,8 +180,14 @@ impl ControlPlane {
 
     /// Stops it in order with SIGTERM and waits for its end; gives its ending.
     pub async fn stop(&mut self) -> process_control::ChildEnding {
-        let mut process = self.process.take().expect("pilothouse up runs");
+        let process = self.process.as_ref().expect("pilothouse up runs");
         assert!(process.signal(Signal::SIGTERM).expect("it can be signalled"), "it has ended already");
+        self.ended().await
+    }
+
+    /// Waits for the end of `pilothouse up`, which nobody here asks for.
+    pub async fn ended(&mut self) -> process_control::ChildEnding {
+        let mut process = self.process.take().expect("pilothouse up runs");
         tokio::time::timeout(Duration::from_secs(120), process.wait())
             .await
             .unwrap_or_else(|_elapsed| panic!("pilothouse up did not end: {}", tail(&self.output())))

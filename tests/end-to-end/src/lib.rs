@@ -14,6 +14,7 @@ mod environment;
 mod kubernetes;
 mod lease_history;
 mod leftovers;
+mod namespaces;
 mod wait;
 mod writer;
 
@@ -22,5 +23,6 @@ pub use environment::{binary, component, components, supervisor_of};
 pub use kubernetes::{client, client_of, create_namespace, lease_holder};
 pub use lease_history::{Held, LeaseHistory};
 pub use leftovers::{assert_nothing_left, processes_of};
+pub use namespaces::{inside_namespaces, shell};
 pub use wait::{eventually, median};
 pub use writer::{Report, Writer};

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, ensure};
 
 use super::licences;
-use crate::cargo_metadata::Workspace;
+use crate::cargo_metadata::{Package, Workspace};
 use crate::components::{self, Release};
 use crate::{program, tidy};
 
@@ -41,8 +41,14 @@ fn lint() -> Result<()> {
     program::run(program::cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))
 }
 
+/// All tests but those that need the real binaries; one build for this step and the two that do.
 fn unit() -> Result<()> {
-    program::run(program::cargo().args(["test", "--workspace", "--exclude", "end-to-end"]))
+    program::run(program::cargo().args(["test", "--workspace", "--lib", "--bins"]))?;
+    let mut command = program::cargo();
+    command.args(["test", "--workspace"]);
+    let workspace = Workspace::read()?;
+    command.args(workspace.tests(|package| package.name != END_TO_END));
+    program::run(&mut command)
 }
 
 /// Everything that the tests start, into target/ci.
@@ -52,31 +58,35 @@ fn binaries() -> Result<()> {
 
 /// Tests of single crates that need the real binaries; without those they are ignored.
 fn real_binaries(release: &Release) -> Result<()> {
-    let mut command =
-        tests(release, &["test", "--workspace", "--exclude", "end-to-end", "--lib", "--tests"])?;
-    program::run(command.args(["--", "--ignored", "--test-threads=1"]))
+    let mut command = tests(release, |package| package.name != END_TO_END)?;
+    program::run(command.args(["--lib", "--", "--ignored", "--test-threads=1"]))
 }
 
 /// One control plane at a time: two cores carry no more without making times meaningless. The renewal of leaves that
 /// client-go looks at every five minutes only waits, so it runs beside all others and is looked at last.
 fn end_to_end(release: &Release) -> Result<()> {
     binaries()?;
-    program::run(tests(release, &["test", "--package", "end-to-end", "--no-run"])?.arg("--quiet"))?;
-    let mut renewal = tests(release, &["test", "--package", "end-to-end", "--test", "certificates"])?;
+    let of_end_to_end = || tests(release, |package| package.name == END_TO_END);
+    program::run(of_end_to_end()?.args(["--no-run", "--quiet"]))?;
+    let mut renewal = of_end_to_end()?;
     let renewal = renewal.args(["--", "--ignored", "--nocapture"]).stdin(Stdio::null());
     let mut renewal = renewal.spawn().context("cannot start the test of late renewals")?;
-    let mut others = tests(release, &["test", "--package", "end-to-end", "--no-fail-fast"])?;
-    let others = program::run(others.args(["--", "--test-threads=1", "--nocapture"]));
+    let others =
+        program::run(of_end_to_end()?.args(["--no-fail-fast", "--", "--test-threads=1", "--nocapture"]));
     let renewal = renewal.wait().context("cannot wait for the test of late renewals")?;
     others?;
     ensure!(renewal.success(), "the test of late renewals failed: {renewal}");
     Ok(())
 }
 
-fn tests(release: &Release, arguments: &[&str]) -> Result<Command> {
+/// The test files of some packages, all built as for `unit`: with fewer packages cargo would build everything anew.
+fn tests(release: &Release, of: impl Fn(&Package) -> bool) -> Result<Command> {
+    let workspace = Workspace::read()?;
     let mut command = program::cargo();
-    command.args(arguments);
+    command.args(["test", "--workspace"]).args(workspace.tests(of));
     command.env("PILOTHOUSE_COMPONENTS", components::ensure(release)?);
-    command.env("PILOTHOUSE_BINARIES", Workspace::read()?.target_directory.join("ci"));
+    command.env("PILOTHOUSE_BINARIES", workspace.target_directory.join("ci"));
     Ok(command)
 }
+
+const END_TO_END: &str = "end-to-end";

@@ -38,8 +38,8 @@ fn release_or(seen: &Observation, wait: Step) -> Step {
     if seen.holds_rejoin_lock { Step::ReleaseRejoinLock } else { wait }
 }
 
-/// I added this entry myself from this volume, and nobody ever ran as it. Reusing any other entry would let raft count
-/// on a log that is gone.
+/// I added this entry myself from this volume, and nobody was ever started as it. Reusing any other entry would let raft
+/// count on a log that is gone.
 fn is_my_admission(seen: &Observation, entry: &ListedMember) -> bool {
     let admitted = seen.volume.identity.as_ref().is_some_and(|identity| identity.member == entry.id);
     admitted && entry.learner && !entry.started

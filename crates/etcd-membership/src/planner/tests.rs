@@ -167,6 +167,28 @@ fn one_learner_at_a_time_and_the_lock_is_given_back_meanwhile() {
 }
 
 #[test]
+fn a_founder_that_crashed_founds_again_only_while_its_peers_know_it_as_one_that_never_ran() {
+    let mut founder = settled();
+    (founder.volume.data, founder.volume.identity) = (Data::Empty, None);
+    let Record::Present { mine: Some(mine), .. } = &mut founder.record else { panic!() };
+    mine.started = false;
+    assert_eq!(next_step(&founder), Step::StartNew, "nobody is asked before the first start");
+    founder.crashes.count = 1;
+    assert_eq!(next_step(&founder), Step::AskPeers);
+    let with_me = |me: ListedMember| Observation {
+        live: Some(live(vec![me, listed(11, "etcd-1"), listed(12, "etcd-2")])),
+        ..founder.clone()
+    };
+    let never_ran = ListedMember { started: false, ..listed(10, "etcd-0") };
+    assert_eq!(next_step(&with_me(never_ran.clone())), Step::StartNew);
+    assert_eq!(next_step(&with_me(listed(10, "etcd-0"))), Step::TakeRejoinLock);
+    assert_eq!(next_step(&with_me(ListedMember { learner: true, ..never_ran })), Step::TakeRejoinLock);
+    founder.volume.data = Data::Leftovers;
+    founder.crashes.count = 0;
+    assert_eq!(next_step(&founder), Step::ClearLeftovers);
+}
+
+#[test]
 fn a_founder_with_another_url_than_recorded_is_refused() {
     let mut moved = settled();
     moved.volume.data = Data::Empty;

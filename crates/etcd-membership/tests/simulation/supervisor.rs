@@ -277,8 +277,9 @@ impl World {
 
     /// etcd takes the list of any one peer and refuses unless it fits; the id is found by peer URL.
     fn start_joining(&mut self, slot: Slot, members: &[(String, String)], parts: usize) {
-        self.volumes[slot].leftovers = true;
+        self.volumes[slot].identity = None;
         if parts == 1 {
+            self.volumes[slot].leftovers = true;
             return;
         }
         let mut wanted: Vec<Slot> = members.iter().map(|(_, url)| slot_of(url)).collect();
@@ -293,13 +294,13 @@ impl World {
                 let mine = applied.members.iter().find(|(_, member)| member.slot == slot)?;
                 (listed == wanted).then_some((data.cluster, *mine.0))
             });
-        match fitting {
-            Some((cluster, id)) => {
-                self.etcds.data[slot] = Some(etcd::Data::joining(cluster, id));
-                self.etcds.processes[slot] = Some(Process::default());
-                self.took_part.insert((slot, id));
-            }
-            None => self.child_ended(slot),
+        if let Some((cluster, id)) = fitting {
+            self.etcds.data[slot] = Some(etcd::Data::joining(cluster, id));
+            self.etcds.processes[slot] = Some(Process::default());
+            self.took_part.insert((slot, id));
+        } else {
+            self.volumes[slot].leftovers = true;
+            self.child_ended(slot);
         }
     }
 
