@@ -83,7 +83,7 @@ impl FileRecord {
         let mut path = self.path.clone().into_os_string();
         path.push(".lock");
         let path = PathBuf::from(path);
-        let mut backoff = Backoff::new(Duration::from_millis(5), Duration::from_millis(100));
+        let mut backoff = Backoff::new(Duration::from_millis(2), Duration::from_millis(20));
         let deadline = tokio::time::Instant::now() + LOCK_PATIENCE;
         loop {
             match FileLock::acquire(&path) {

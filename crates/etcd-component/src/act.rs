@@ -181,19 +181,21 @@ impl Member {
             Step::StartJoining(members) => {
                 Start { members: members.clone(), token: token(record), state: InitialClusterState::Existing }
             }
-            // Ignored by etcd while there is data; should it vanish this instant, `existing` founds nothing.
-            Step::StartExisting => {
-                let members = self.configuration.members.iter();
-                let members = members.map(|member| (member.name.clone(), member.peer_url.clone()));
-                Start {
-                    members: members.collect(),
-                    token: token(record),
-                    state: InitialClusterState::Existing,
-                }
-            }
+            Step::StartExisting => self.start_on_data(),
             _ => return Ok(None),
         };
         Ok(Some(start))
+    }
+
+    /// etcd ignores members and token while there is data; should it vanish this instant, `existing` founds nothing.
+    pub(crate) fn start_on_data(&self) -> Start {
+        let members = self.configuration.members.iter();
+        let members = members.map(|member| (member.name.clone(), member.peer_url.clone()));
+        Start {
+            members: members.collect(),
+            token: token(self.record.read()),
+            state: InitialClusterState::Existing,
+        }
     }
 
     pub(crate) fn flags(&self, start: Start, addresses: Addresses, paths: &Paths) -> EtcdFlags {

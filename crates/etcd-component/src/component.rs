@@ -14,7 +14,7 @@ use component_runtime::{Context, RuntimeError};
 use conditions::{Backoff, Progress, Silent};
 use durable_files::FileLock;
 use etcd_membership::quorum::decides;
-use etcd_membership::{Departure, EtcdError, PeerIntent, SelfAtDeparture, Step, departure, next_step};
+use etcd_membership::{Data, Departure, EtcdError, PeerIntent, SelfAtDeparture, Step, departure, next_step};
 use health_endpoints::HealthClient;
 use preflight::{UpstreamBinary, wait_for_port};
 use supervision::{ChildCommand, ChildEnding, Health, PrepareError, Supervised};
@@ -121,6 +121,12 @@ impl EtcdMember {
             Step::Refuse { what, remedy } => Ok(Outcome::Refuse { what, remedy }),
             step => {
                 if let Some(start) = self.member.start(&step)? {
+                    // With data and without a crash it may run for long on what it holds already.
+                    if (seen.crashes.count > 0 || seen.volume.data != Data::Present)
+                        && let Some(lack) = self.member.files.with(VolumeFiles::lack_of_space).await?
+                    {
+                        return Ok(Outcome::Wait { awaits: "space on the data volume".to_owned(), seen: lack });
+                    }
                     if matches!(step, Step::StartJoining(_)) {
                         self.member.files.with(VolumeFiles::forget_identity).await?;
                     }
@@ -146,16 +152,21 @@ impl EtcdMember {
         Ok(())
     }
 
-    async fn argv(&self, start: Start) -> Result<Vec<String>, PrepareError> {
+    fn argv(&self, start: Start) -> Result<Vec<String>, PrepareError> {
         let operators = &self.context.child.extra_arguments;
         let flags = self.member.flags(start, self.addresses, &self.context.paths);
-        let argv = etcd(&flags, operators).map_err(|error| PrepareError {
+        etcd(&flags, operators).map_err(|error| PrepareError {
             what: error.to_string(),
             remedy: "remove it from the arguments after --".to_owned(),
             source: None,
-        })?;
-        self.binary.checked_flags(&argv, operators, &Silent).await?;
-        Ok(argv)
+        })
+    }
+
+    /// Whether the binary takes its flags, asked while everything else is waited for. How the member starts changes
+    /// values only.
+    async fn check_flags(&self) -> Result<(), PrepareError> {
+        let argv = self.argv(self.member.start_on_data())?;
+        Ok(self.binary.checked_flags(&argv, &self.context.child.extra_arguments, &Silent).await?)
     }
 
     /// The member's own liveness counts only while others could do its work: killing it must help somebody.
@@ -183,11 +194,11 @@ impl Supervised for EtcdMember {
     async fn prepare(&self, progress: &dyn Progress) -> Result<ChildCommand, PrepareError> {
         self.tasks.end();
         self.member.seen.forget();
-        let start = Box::pin(self.until_start(progress)).await?;
+        let (start, ()) = tokio::try_join!(Box::pin(self.until_start(progress)), self.check_flags())?;
         for address in self.addresses.all() {
             wait_for_port(address, progress).await?;
         }
-        let arguments = self.argv(start).await?;
+        let arguments = self.argv(start)?;
         self.tasks.begin(&self.member);
         Ok(ChildCommand {
             program: self.context.child.program.clone(),

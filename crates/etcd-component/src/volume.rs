@@ -12,7 +12,10 @@ use serde::{Deserialize, Serialize};
 use crate::crash_note::CrashNote;
 
 /// etcd writes at least this much (one page of its database and a record of its log) when it does anything.
-const LEAST_FREE_BYTES: u64 = 16 * 1024 * 1024;
+const LEAST_FREE_BYTES: u64 = 16 * MIB;
+/// etcd takes the first segment of its log at once (64 MB, `wal.SegmentSizeBytes`).
+const LOG_SEGMENT_BYTES: u64 = 62 * MIB;
+const MIB: u64 = 1024 * 1024;
 const SMALL_FILE: u64 = 16 * 1024;
 
 const DATA: &str = "member-data";
@@ -191,11 +194,28 @@ impl VolumeFiles {
         }
     }
 
+    /// Whether the disk has too little space for etcd to go on, or to begin; tells how much and where. A disk that does
+    /// not tell has enough.
+    pub(crate) fn lack_of_space(&self) -> Result<Option<String>, VolumeError> {
+        let needed = if self.has_data()? { LEAST_FREE_BYTES } else { LEAST_FREE_BYTES + LOG_SEGMENT_BYTES };
+        let lacks = self.free_bytes().filter(|free| *free < needed);
+        Ok(lacks.map(|free| {
+            format!(
+                "the disk of {} is full: {} MiB are free, etcd needs {} MiB; free space there or enlarge it",
+                self.root.display(),
+                free / MIB,
+                needed / MIB
+            )
+        }))
+    }
+
     fn is_full(&self) -> bool {
-        nix::sys::statvfs::statvfs(&self.root).is_ok_and(|volume| {
-            let free = volume.blocks_available().saturating_mul(volume.fragment_size());
-            free < LEAST_FREE_BYTES
-        })
+        self.free_bytes().is_some_and(|free| free < LEAST_FREE_BYTES)
+    }
+
+    fn free_bytes(&self) -> Option<u64> {
+        let volume = nix::sys::statvfs::statvfs(&self.root).ok()?;
+        Some(volume.blocks_available().saturating_mul(volume.fragment_size()))
     }
 
     fn json<T: serde::de::DeserializeOwned>(&self, name: &str) -> Result<Option<T>, VolumeError> {
@@ -296,6 +316,17 @@ mod tests {
         let names: Vec<_> = kept.iter().filter_map(|path| path.file_name()?.to_str()).collect();
         assert!(names.contains(&"member-data.aside-removed-2"), "{names:?}");
         assert!(!names.contains(&"member-data.aside-removed-1"), "{names:?}");
+    }
+
+    #[test]
+    fn a_disk_tells_whether_there_is_space() {
+        let directory = tempfile::tempdir().unwrap();
+        let files = VolumeFiles::new(directory.path().to_owned());
+        let free = files.free_bytes().unwrap();
+        assert_eq!(files.lack_of_space().unwrap().is_some(), free < LEAST_FREE_BYTES + LOG_SEGMENT_BYTES);
+        // /proc has no blocks at all.
+        let lack = VolumeFiles::new("/proc".into()).lack_of_space().unwrap().unwrap();
+        assert!(lack.contains("/proc is full: 0 MiB") && lack.contains("free space"), "{lack}");
     }
 
     #[test]

@@ -34,8 +34,11 @@ pub(crate) struct Stop {
 
 /// What a wedged supervisor gets between SIGTERM and SIGKILL, as the chart's liveness probe gives it.
 const WEDGED_PATIENCE: Duration = Duration::from_secs(15);
-/// The exit code by which our binaries say that their settings can never work (`EX_CONFIG`), and clap's for usage.
-const SETTINGS_REFUSED: [i32; 2] = [78, 2];
+/// The exit code by which our binaries say that their settings can never work (`EX_CONFIG`).
+const SETTINGS_REFUSED: i32 = 78;
+/// clap's exit code for wrong usage. It is also that of a Go program that panicked, which a supervisor passes on when it
+/// gives its child up.
+const USAGE_OR_PANIC: i32 = 2;
 
 /// Keeps `instance` until `stop` is asked for and its process has ended.
 pub(crate) async fn keep(instance: Rc<Instance>, around: Surroundings, stop: Stop) {
@@ -130,9 +133,11 @@ struct How {
 /// Probes and waits until the process has ended.
 async fn attend(child: &mut Child, instance: &Instance, around: &Surroundings, stop: &Stop) -> How {
     let pid = child.pid();
+    // Who answered once had understood its command line.
+    let understood = || around.views.view(&instance.name).is_some_and(|view| view.document.is_some());
     let mut probing = std::pin::pin!(probe_until_wedged(instance, &around.client, &around.views));
     let wedged = tokio::select! {
-        ending = child.wait() => return told(ending, None),
+        ending = child.wait() => return told(ending, None, understood()),
         why = &mut probing => Some(why),
         () = stop.asked.cancelled() => None,
     };
@@ -154,7 +159,7 @@ async fn attend(child: &mut Child, instance: &Instance, around: &Surroundings, s
             std::future::pending().await
         } => ending,
     };
-    told(ending, wedged)
+    told(ending, wedged, understood())
 }
 
 async fn end(
@@ -177,11 +182,16 @@ fn signal(child: &Child, name: &str, signal: Signal) {
     }
 }
 
-fn told(ending: Result<ChildEnding, process_control::WaitError>, wedged: Option<String>) -> How {
+fn told(
+    ending: Result<ChildEnding, process_control::WaitError>,
+    wedged: Option<String>,
+    understood: bool,
+) -> How {
     let from_outside = wedged.is_none() && matches!(ending, Ok(ChildEnding::Signalled(_)));
     let (text, refused_settings) = match ending {
         Ok(ChildEnding::Exited(code)) => {
-            (format!("exited with code {code}"), SETTINGS_REFUSED.contains(&code))
+            let refused = code == SETTINGS_REFUSED || (code == USAGE_OR_PANIC && !understood);
+            (format!("exited with code {code}"), refused)
         }
         Ok(ChildEnding::Signalled(number)) => {
             let name =

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use end_to_end::{ControlPlane, Instance, client_of};
+use end_to_end::{ControlPlane, Instance};
+use mutual_tls::TlsFiles;
 use process_control::{Child, Output, Signal, Spawn};
 use tokio::time::Instant;
 
@@ -52,9 +53,13 @@ impl Template {
         }
         let began = Instant::now();
         let mut running = self.children.iter().map(BareChild::start).collect::<Result<Vec<Child>>>()?;
-        let authority = self.plane.state_directory().join("trust/cluster.crt");
+        let state = self.plane.state_directory();
+        let authority = state.join("trust/cluster.crt");
         let api_ready = until_ready(began, &self.servers, &authority).await?;
-        let client = client_of(&self.plane.kubeconfig(), &self.servers[0]).await;
+        // Administrators are bound by cluster-bootstrap, which the floor lacks; its own leaf is of system:masters.
+        let leaf = state.join("instances/cluster-bootstrap-0/runtime/certificates/cluster-bootstrap-client");
+        let files = TlsFiles { authority, certificate: leaf.join("tls.crt"), key: leaf.join("tls.key") };
+        let client = mutual_tls::kubernetes_client(&self.servers[0], &files)?;
         let leases_held = until_leases_held(began, &client).await?;
         for child in &mut running {
             child.signal(Signal::SIGKILL).context("cannot end a bare child")?;

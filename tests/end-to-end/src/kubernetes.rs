@@ -13,13 +13,6 @@ pub async fn client(kubeconfig: &Path) -> Client {
     Client::try_from(configuration(kubeconfig).await).expect("a client")
 }
 
-/// The same, of one API server instead of the front.
-pub async fn client_of(kubeconfig: &Path, server: &str) -> Client {
-    let mut configuration = configuration(kubeconfig).await;
-    configuration.cluster_url = server.parse().expect("a URL");
-    Client::try_from(configuration).expect("a client")
-}
-
 async fn configuration(kubeconfig: &Path) -> Config {
     mutual_tls::install_provider();
     let kubeconfig = Kubeconfig::read_from(kubeconfig).expect("the kubeconfig reads");

@@ -13,8 +13,7 @@ pub async fn inside_namespaces(test: &str, kinds: &[&str], limit: Duration) -> b
     if std::env::var_os(INSIDE).is_some() {
         return true;
     }
-    let user: &[&str] =
-        if nix::unistd::geteuid().is_root() { &[] } else { &["--user", "--map-root-user"] };
+    let user: &[&str] = if nix::unistd::geteuid().is_root() { &[] } else { &["--user", "--map-root-user"] };
     let own = std::env::current_exe().expect("the path of this test");
     let spawn = Spawn::new("/usr/bin/unshare")
         .arguments(user)

@@ -63,15 +63,19 @@ async fn services_get_their_addresses_also_after_the_leader_is_killed() {
     kill(Pid::from_raw(leads.pid.unwrap().cast_signed()), Signal::SIGKILL).unwrap();
     // Whoever is first: the twin at its next look at the lease (2 s), or the killed one's successor.
     let next = eventually("another one leads", Duration::from_secs(30), async || {
-        let other = history.held().into_iter().find(|held| {
-            held.at > killed_at && !held.holder.is_empty() && held.holder != holder
-        });
+        let other = history
+            .held()
+            .into_iter()
+            .find(|held| held.at > killed_at && !held.holder.is_empty() && held.holder != holder);
         other.ok_or_else(|| history.held())
     })
     .await;
     let took = next.at - killed_at;
     gets_its_address(&client, "after").await;
-    println!("failover of {COMPONENT}: {took:?}; the next Service had its address {:?} after the kill", killed_at.elapsed());
+    println!(
+        "failover of {COMPONENT}: {took:?}; the next Service had its address {:?} after the kill",
+        killed_at.elapsed()
+    );
     assert!(took <= FAILOVER_LIMIT, "{took:?}: {:#?}", history.held());
 }
 

@@ -51,7 +51,8 @@ async fn the_advertised_address_is_served_named_and_kept_in_the_endpoints() {
         client.apiserver_version().await.unwrap_or_else(|error| panic!("no certificate for {name}: {error}"));
     }
     let stranger = client_that_expects(&plane, &server, "other.pilothouse.example").await;
-    let error = stranger.apiserver_version().await.expect_err("the certificate has only the names it was given");
+    let error =
+        stranger.apiserver_version().await.expect_err("the certificate has only the names it was given");
     assert!(!matches!(error, kube::Error::Api(_)), "{error}");
 
     let client = client(&plane.kubeconfig()).await;
@@ -95,7 +96,8 @@ async fn assert_endpoints(
         let in_slice: Vec<_> = found
             .into_iter()
             .flat_map(|slice| {
-                let ports: Vec<i32> = slice.ports.into_iter().flatten().filter_map(|port| port.port).collect();
+                let ports: Vec<i32> =
+                    slice.ports.into_iter().flatten().filter_map(|port| port.port).collect();
                 let addresses = slice.endpoints.into_iter().flat_map(|endpoint| endpoint.addresses);
                 addresses
                     .flat_map(|address| ports.iter().map(move |port| (address.clone(), *port)))

@@ -18,9 +18,9 @@ use tokio::time::Instant;
 /// What the health endpoints promise, at the 99th percentile.
 const ANSWER_LIMIT: Duration = Duration::from_secs(1);
 /// Of each of /readyz and /statusz, while a child is frozen.
-const REQUESTS: usize = 250;
+const REQUESTS: usize = 220;
 /// So that the requests meet a supervisor at every phase of its looks, which time out after 1.4 s.
-const PAUSE: Duration = Duration::from_millis(15);
+const PAUSE: Duration = Duration::from_millis(12);
 /// Readiness is never older than 2 s, and a look may take 1.4 s.
 const UNREADY_LIMIT: Duration = Duration::from_secs(5);
 /// 30 s of failing liveness, and then some for the kill, a start beside other tests, and a leader that was lost meanwhile.
@@ -74,7 +74,8 @@ fn percentile(sorted: &[Duration], percent: usize) -> Duration {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_frozen_child_never_delays_an_answer_and_is_replaced_in_the_end() {
     let plane =
-        ControlPlane::ready(&["--etcd=1", "--api-servers=1", "--controller-managers=1", "--schedulers=1"]).await;
+        ControlPlane::ready(&["--etcd=1", "--api-servers=1", "--controller-managers=1", "--schedulers=1"])
+            .await;
     for instance in plane.status().await.unwrap().iter().filter(|instance| instance.pid.is_some()) {
         answers_while_frozen(instance).await;
         // Short of 10 s, after which controllers give up their leases and end.
@@ -123,11 +124,12 @@ async fn answers_while_frozen(instance: &Instance) {
     println!("{} unready after {after:?}: {}", instance.name, reason.lines().next().unwrap_or_default());
     assert!(after < UNREADY_LIMIT, "{} was ready for {after:?}", instance.name);
     drop(frozen);
-    eventually(&format!("{} is ready again", instance.name), Duration::from_secs(30), async || {
-        match probes.ask("/readyz").await {
-            (200, _, _) => Ok(()),
-            other => Err(other),
-        }
+    eventually(&format!("{} is ready again", instance.name), Duration::from_secs(30), async || match probes
+        .ask("/readyz")
+        .await
+    {
+        (200, _, _) => Ok(()),
+        other => Err(other),
     })
     .await;
 }

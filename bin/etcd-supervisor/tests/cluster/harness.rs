@@ -151,6 +151,13 @@ impl Cluster {
         pid
     }
 
+    /// SIGKILL for the child, if there is one at the moment.
+    pub(crate) async fn kill_child_if_any(&self, member: usize) {
+        if let Some(pid) = self.status(member).await.and_then(|document| document.pid) {
+            let _gone_already = kill(Pid::from_raw(pid.cast_signed()), Signal::SIGKILL);
+        }
+    }
+
     pub(crate) async fn status(&self, member: usize) -> Option<StatusDocument> {
         self.health.status(&self.members[member].health_url()).await.ok()
     }

@@ -307,3 +307,56 @@ async fn a_full_quota_is_emptied_of_history_and_disarmed() {
         .until("no alarm told", seconds(15), |all| all.iter().all(|it| !it.details.contains_key("alarm")))
         .await;
 }
+
+/// Faults at random moments, also in the middle of a rejoin; never more than one member is without its data.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PILOTHOUSE_COMPONENTS"]
+async fn random_faults_one_member_at_a_time_lose_nothing() {
+    use rand::{RngExt as _, SeedableRng as _};
+    let seed =
+        std::env::var("PILOTHOUSE_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(rand::random);
+    println!("PILOTHOUSE_SEED={seed}");
+    let mut random = rand::rngs::StdRng::seed_from_u64(seed);
+    let mut cluster = Cluster::new(3, &["--crash-limit", "20"]);
+    cluster.start_all();
+    cluster.until_whole(SOON).await;
+    let writer = Writer::start(&cluster).await;
+    let mut victim = 0;
+    for fault in 0..14 {
+        let whole = cluster.statuses().await.iter().filter(|it| it.ready).count() == 3
+            && cluster.voters().await == Some(3);
+        if whole {
+            victim = random.random_range(0..3);
+        }
+        let kind = random.random_range(0..5);
+        println!(
+            "{fault}: kind {kind} on etcd-{victim} ({})",
+            if whole { "all well" } else { "while it comes back" }
+        );
+        match kind {
+            0 => cluster.kill_supervisor(victim),
+            1 => {
+                cluster.kill_supervisor(victim);
+                std::fs::remove_dir_all(cluster.volume(victim)).unwrap();
+            }
+            2 => {
+                cluster.kill_supervisor(victim);
+                let data = cluster.volume(victim).join("member-data");
+                if data.exists() {
+                    std::fs::remove_dir_all(data).unwrap();
+                }
+            }
+            3 => cluster.kill_child_if_any(victim).await,
+            _ => cluster.signal_supervisor(victim, Signal::SIGTERM),
+        }
+        if kind < 3 {
+            cluster.start(victim);
+        }
+        // When the next fault comes is part of what is random.
+        tokio::time::sleep(Duration::from_millis(random.random_range(0..6000))).await;
+        cluster.restart_ended();
+    }
+    println!("whole after {:?}", cluster.until_whole(seconds(120)).await);
+    println!("{} writes", writer.check(&cluster).await);
+    assert_eq!(cluster.cluster_ids().await.len(), 1);
+}

@@ -125,12 +125,20 @@ async fn what_was_killed_is_started_again_and_counted() {
         .await;
 }
 
+#[test]
+fn a_child_that_panicked_is_no_refused_setting() {
+    let refused = |code, understood| told(Ok(ChildEnding::Exited(code)), None, understood).refused_settings;
+    assert!(refused(78, true) && refused(78, false) && refused(2, false));
+    assert!(!refused(2, true), "its supervisor ran, and passed on how its child ended");
+}
+
 #[tokio::test]
 async fn refused_settings_and_missing_programs_are_told_apart_from_crashes() {
     LocalSet::new()
         .run_until(async {
             for (program, arguments, refused) in [
                 ("/bin/sh", &["-c", "exit 78"][..], true),
+                ("/bin/sh", &["-c", "exit 2"], true),
                 ("/bin/sh", &["-c", "exit 1"], false),
                 ("/no/such/program", &[], true),
             ] {
