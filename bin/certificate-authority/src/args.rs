@@ -18,8 +18,14 @@ pub(crate) struct CommandLine {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Action {
-    /// Run it
+    /// Sign and hand out, until a stop is asked for
     Run(Box<Run>),
+    /// Copy this binary into DIR, for an init container that equips an unmodified image
+    Install {
+        /// Where to
+        #[arg(value_name = "DIR")]
+        directory: PathBuf,
+    },
     /// Print every certificate in the state directory of a control plane
     Inspect(Inspect),
 }

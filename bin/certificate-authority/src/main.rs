@@ -31,6 +31,11 @@ fn main() -> ExitCode {
     let outcome = match CommandLine::try_parse() {
         Ok(CommandLine { action: Action::Run(arguments) }) => run(*arguments, signals),
         Ok(CommandLine { action: Action::Inspect(arguments) }) => print(&arguments),
+        Ok(CommandLine { action: Action::Install { directory } }) => {
+            durable_files::install_running_binary(&directory, Component::CertificateAuthority.supervisor())
+                .map(|_path| ExitCode::SUCCESS)
+                .map_err(Into::into)
+        }
         Err(error) => {
             // clap prints help and version to standard output with code 0, mistakes to standard error with code 2.
             let _nobody_reads = error.print();

@@ -1,35 +1,18 @@
 //! The flags of kube-scheduler's supervisor and what they become.
 //! Refuses flags of kube-scheduler itself: those follow after `--`.
 
-use std::net::IpAddr;
-
 use clap::Args;
 use component_runtime::{Context, Needs, RuntimeError, SupervisedComponent};
-use controller_component::{Controller, ControllerConfiguration, Kind};
-use naming_contract::{Component, ports};
+use controller_component::{Controller, Kind, LeaderElectedArguments};
+use naming_contract::Component;
 use supervision::Configuration;
 
 /// What kube-scheduler is told.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Scheduler")]
 pub(crate) struct SchedulerArguments {
-    /// The API server that kube-scheduler talks to: one URL behind which all of them are
-    #[arg(long, env = "PILOTHOUSE_API_SERVER", value_name = "URL")]
-    api_server: String,
-    /// Each API server that may serve it; none may be older than it (repeat) [default: --api-server]
-    #[arg(
-        long = "serving-api-server",
-        env = "PILOTHOUSE_SERVING_API_SERVER",
-        value_name = "URL",
-        value_delimiter = ','
-    )]
-    serving_api_servers: Vec<String>,
-    /// Where kube-scheduler serves its health and metrics
-    #[arg(long, env = "PILOTHOUSE_BIND_ADDRESS", default_value = "0.0.0.0", value_name = "IP")]
-    bind_address: IpAddr,
-    /// Where kube-scheduler serves its health and metrics
-    #[arg(long, env = "PILOTHOUSE_SECURE_PORT", default_value_t = ports::KUBE_SCHEDULER, value_name = "PORT")]
-    secure_port: u16,
+    #[command(flatten)]
+    leader_elected: LeaderElectedArguments,
 }
 
 impl SupervisedComponent for SchedulerArguments {
@@ -46,22 +29,7 @@ impl SupervisedComponent for SchedulerArguments {
     }
 
     fn supervised(self, context: Context) -> Result<Controller, RuntimeError> {
-        let serving_api_servers = if self.serving_api_servers.is_empty() {
-            vec![self.api_server.clone()]
-        } else {
-            self.serving_api_servers
-        };
-        let configuration = ControllerConfiguration {
-            kind: KIND,
-            api_server: self.api_server,
-            serving_api_servers,
-            bind_address: self.bind_address,
-            secure_port: self.secure_port,
-            pod_subnets: Vec::new(),
-            service_subnets: Vec::new(),
-            cluster_name: None,
-        };
-        Ok(Controller::new(configuration, context))
+        Ok(Controller::new(self.leader_elected.configuration(KIND), context))
     }
 }
 

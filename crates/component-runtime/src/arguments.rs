@@ -14,6 +14,7 @@ use crate::context::ChildBinary;
 
 /// Who we are, where we are watched, and where certificates come from.
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Instance")]
 pub struct CommonArguments {
     /// The instance's name; the Pod's name in a cluster [default: the hostname]
     #[arg(long, env = "PILOTHOUSE_INSTANCE_NAME", value_name = "NAME")]

@@ -16,7 +16,6 @@ use tokio_util::sync::CancellationToken;
 use crate::arguments::{CommonArguments, SupervisionArguments};
 use crate::context::Context;
 use crate::error::RuntimeError;
-use crate::install::install;
 use crate::needs::Needs;
 use crate::run::{run_service, run_supervisor};
 
@@ -69,7 +68,7 @@ struct CommandLine<R: Args> {
 
 #[derive(Debug, Subcommand)]
 enum Action<R: Args> {
-    /// Run it
+    /// Run the component, until a stop is asked for
     Run(Box<R>),
     /// Copy this binary into DIR, for an init container that equips an unmodified image
     Install {
@@ -135,10 +134,12 @@ where
         }
     };
     match action {
-        Action::Install { directory } => match install(&directory, component.supervisor()) {
-            Ok(_path) => ExitCode::SUCCESS,
-            Err(error) => told(component, &error),
-        },
+        Action::Install { directory } => {
+            match durable_files::install_running_binary(&directory, component.supervisor()) {
+                Ok(_path) => ExitCode::SUCCESS,
+                Err(error) => told(component, &error),
+            }
+        }
         Action::Run(arguments) => {
             mutual_tls::install_provider();
             match block_on(signals, *arguments, run) {

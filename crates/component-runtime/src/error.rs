@@ -1,8 +1,6 @@
 //! Why a supervisor or service ends without having run, each with the remedy.
 //! Refuses temporary trouble: that is waited out, never an error here.
 
-use std::path::PathBuf;
-
 /// Ends the process with exit code 78 (`EX_CONFIG` of sysexits.h): starting again changes nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum RuntimeError {
@@ -38,15 +36,6 @@ pub enum RuntimeError {
     /// The runtime could not be set up.
     #[error("cannot set up the process")]
     Process(#[source] std::io::Error),
-    /// The binary could not be copied.
-    #[error("cannot install this binary into {}", directory.display())]
-    Install {
-        /// Where to.
-        directory: PathBuf,
-        /// What the system says.
-        #[source]
-        source: std::io::Error,
-    },
 }
 
 impl RuntimeError {

@@ -5,7 +5,6 @@ mod arguments;
 mod command_line;
 mod context;
 mod error;
-mod install;
 mod memory_limit;
 mod needs;
 mod provisioned;

@@ -3,6 +3,7 @@
 //! Refuses to lead, to elect or to touch a lease that a living process may hold.
 
 mod api_server;
+mod arguments;
 mod component;
 mod configuration;
 mod hostname;
@@ -10,6 +11,7 @@ mod kind;
 mod leadership;
 mod skew;
 
+pub use arguments::LeaderElectedArguments;
 pub use component::Controller;
 pub use configuration::ControllerConfiguration;
 pub use kind::Kind;

@@ -2,6 +2,7 @@
 //! Everything blocks. Refuses to know what the bytes mean.
 
 mod error;
+mod executable;
 mod lock;
 mod read;
 mod staging;
@@ -10,6 +11,7 @@ mod watch;
 mod write;
 
 pub use error::FileError;
+pub use executable::install_running_binary;
 pub use lock::FileLock;
 pub use read::{is_private, read_limited, read_private};
 pub use swap::{create_directory_once, replace_directory};

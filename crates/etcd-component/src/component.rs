@@ -125,7 +125,10 @@ impl EtcdMember {
                     if (seen.crashes.count > 0 || seen.volume.data != Data::Present)
                         && let Some(lack) = self.member.files.with(VolumeFiles::lack_of_space).await?
                     {
-                        return Ok(Outcome::Wait { awaits: "space on the data volume".to_owned(), seen: lack });
+                        return Ok(Outcome::Wait {
+                            awaits: "space on the data volume".to_owned(),
+                            seen: lack,
+                        });
                     }
                     if matches!(step, Step::StartJoining(_)) {
                         self.member.files.with(VolumeFiles::forget_identity).await?;

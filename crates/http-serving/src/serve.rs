@@ -195,7 +195,11 @@ where
             return Ok(last(respond(StatusCode::BAD_REQUEST, "text/plain", "the body broke off\n")));
         }
         Err(_elapsed) => {
-            return Ok(last(respond(StatusCode::REQUEST_TIMEOUT, "text/plain", "the body came too slowly\n")));
+            return Ok(last(respond(
+                StatusCode::REQUEST_TIMEOUT,
+                "text/plain",
+                "the body came too slowly\n",
+            )));
         }
     };
     let request = Request {

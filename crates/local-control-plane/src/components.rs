@@ -40,7 +40,10 @@ pub enum ComponentError {
         source: CaptureError,
     },
     /// A version that cannot be used.
-    #[error("{} cannot be used", path.display())]
+    #[error(
+        "{} cannot be used; give --components a directory of supported binaries, `cargo xtask components` builds them",
+        path.display()
+    )]
     Version {
         /// The file.
         path: PathBuf,

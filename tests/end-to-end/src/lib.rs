@@ -15,6 +15,7 @@ mod kubernetes;
 mod lease_history;
 mod leftovers;
 mod namespaces;
+mod refusal;
 mod wait;
 mod writer;
 

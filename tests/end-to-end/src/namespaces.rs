@@ -23,8 +23,8 @@ pub async fn inside_namespaces(test: &str, kinds: &[&str], limit: Duration) -> b
         .environment(INSIDE, "yes")
         .from_thread_that_outlives_it();
     let captured = capture(&spawn, limit).await.expect("the test ends in namespaces of its own");
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let told = format!("{}{}", text(&captured.stdout), text(&captured.stderr));
+    let told = [captured.stdout, captured.stderr].concat();
+    let told = String::from_utf8_lossy(&told);
     assert_eq!(captured.ending, ChildEnding::Exited(0), "in namespaces of its own: {told}");
     assert!(told.contains("1 passed"), "the test was not found by its name {test}: {told}");
     println!("{told}");

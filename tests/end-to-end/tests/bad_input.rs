@@ -1,11 +1,12 @@
 //! What a person may get wrong at the command line: an error that names the thing and the remedy, and nothing is lost.
 #![allow(
+    clippy::disallowed_methods,
     clippy::expect_used,
     clippy::panic,
     clippy::print_stdout,
     clippy::unwrap_used,
     clippy::missing_panics_doc,
-    reason = "test code: a broken expectation is a failed test, and measurements are printed"
+    reason = "test code: a broken expectation is a failed test, and files are damaged in place as people and disks do it"
 )]
 
 use std::fs;
@@ -90,19 +91,27 @@ async fn binaries_that_are_missing_old_or_something_else_are_named() {
     fs::write(&scheduler, "not a program").unwrap();
     refused(&up, &state, 1, &[scheduler.to_str().unwrap(), "not executable", "chmod +x"]).await;
     script("kube-scheduler", "not a program");
-    refused(&up, &state, 1, &[scheduler.to_str().unwrap()]).await;
+    refused(&up, &state, 1, &[scheduler.to_str().unwrap(), "no version", "xtask components"]).await;
+    let others = ["kube-apiserver", "kube-controller-manager"];
+    for name in others {
+        script(name, "#!/bin/sh\necho Kubernetes v1.37.2\n");
+    }
     script("kube-scheduler", "#!/bin/sh\necho Kubernetes v1.36.3\n");
+    let parts = [scheduler.to_str().unwrap(), "1.36.3", "kube-apiserver is 1.37.2", "one minor version"];
+    refused(&up, &state, 1, &parts).await;
+    for name in others {
+        real(name);
+    }
+    real("kube-scheduler");
+    script("kube-apiserver", "#!/bin/sh\necho Kubernetes v1.29.0\n");
+    let server = program("kube-apiserver");
     refused(
         &up,
         &state,
         1,
-        &[scheduler.to_str().unwrap(), "1.36.3", "kube-apiserver is", "one minor version"],
+        &[server.to_str().unwrap(), "1.29.0", "supported are 1.35, 1.36 and 1.37", "xtask components"],
     )
     .await;
-    real("kube-scheduler");
-    script("kube-apiserver", "#!/bin/sh\necho Kubernetes v1.29.0\n");
-    let server = program("kube-apiserver");
-    refused(&up, &state, 1, &[server.to_str().unwrap(), "1.29.0", "supported are 1.35, 1.36 and 1.37"]).await;
     real("kube-apiserver");
     script("etcd", "#!/bin/sh\necho etcd Version: 3.5.9\n");
     refused(&up, &state, 1, &[program("etcd").to_str().unwrap(), "3.5.9", "supported are 3.6"]).await;

@@ -79,7 +79,7 @@ async fn services_get_their_addresses_also_after_the_leader_is_killed() {
     assert!(took <= FAILOVER_LIMIT, "{took:?}: {:#?}", history.held());
 }
 
-/// Creates a Service of type LoadBalancer and waits for its address.
+/// Creates a Service of type `LoadBalancer` and waits for its address.
 async fn gets_its_address(client: &Client, name: &str) {
     let services: Api<Service> = Api::default_namespaced(client.clone());
     let service: Service = serde_json::from_value(json!({

@@ -10,7 +10,7 @@
 
 use std::time::Duration;
 
-use end_to_end::{ControlPlane, client, client_of, eventually, inside_namespaces, shell};
+use end_to_end::{ControlPlane, client, eventually, inside_namespaces, shell};
 use k8s_openapi::api::core::v1::{Endpoints, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::api::{Api, DeleteParams, ListParams};
@@ -44,13 +44,13 @@ async fn the_advertised_address_is_served_named_and_kept_in_the_endpoints() {
 
     // At the advertised address, by a certificate that names it, the given name and the address of the Service.
     let server = format!("https://{ADDRESS}:{}", plane.port());
-    let outside = client_of(&plane.kubeconfig(), &server).await;
+    let outside = client_at(&plane, &server, None).await;
     outside.apiserver_version().await.expect("the API server answers at the advertised address");
     for name in [NAME, "kubernetes.default.svc", "10.77.0.1"] {
-        let client = client_that_expects(&plane, &server, name).await;
+        let client = client_at(&plane, &server, Some(name)).await;
         client.apiserver_version().await.unwrap_or_else(|error| panic!("no certificate for {name}: {error}"));
     }
-    let stranger = client_that_expects(&plane, &server, "other.pilothouse.example").await;
+    let stranger = client_at(&plane, &server, Some("other.pilothouse.example")).await;
     let error =
         stranger.apiserver_version().await.expect_err("the certificate has only the names it was given");
     assert!(!matches!(error, kube::Error::Api(_)), "{error}");
@@ -113,12 +113,13 @@ async fn assert_endpoints(
     .await;
 }
 
-async fn client_that_expects(plane: &ControlPlane, server: &str, name: &str) -> Client {
+/// A client of `server` that expects its certificate to name `name`, or else the server's address.
+async fn client_at(plane: &ControlPlane, server: &str, name: Option<&str>) -> Client {
     mutual_tls::install_provider();
     let kubeconfig = Kubeconfig::read_from(plane.kubeconfig()).unwrap();
     let options = KubeConfigOptions::default();
     let mut configuration = Config::from_custom_kubeconfig(kubeconfig, &options).await.unwrap();
     configuration.cluster_url = server.parse().unwrap();
-    configuration.tls_server_name = Some(name.to_owned());
+    configuration.tls_server_name = name.map(str::to_owned);
     Client::try_from(configuration).unwrap()
 }
