@@ -50,7 +50,7 @@ impl StatusBoard {
         Self { inner: Arc::new(Mutex::new(Inner { document, ready_at: None, alive: Ok(()) })) }
     }
 
-    /// Enters a state for a reason; logs one line if the state changed. Leaving Running clears readiness.
+    /// Enters a state for a reason; logs one line, but not for each step of a wait. Leaving Running clears readiness.
     pub fn enter(&self, state: State, reason: &str) {
         let mut inner = self.lock();
         if inner.document.state == state && inner.document.reason == reason {
@@ -68,8 +68,8 @@ impl StatusBoard {
             reason.clone_into(&mut inner.document.not_ready_because);
         }
         drop(inner);
-        if from == state {
-            // Another reason for the same state is on /statusz; long waits are logged every ten seconds.
+        if from == state && matches!(state, State::Bootstrapping | State::Waiting) {
+            // What is waited for is on /statusz at once; in the log every ten seconds if it takes long.
             tracing::debug!(%state, reason, "reason");
         } else {
             tracing::info!(%from, to = %state, reason, "state");

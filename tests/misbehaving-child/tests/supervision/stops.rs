@@ -12,7 +12,7 @@ async fn a_stop_before_the_spawn_starts_nothing_and_ends_with_zero() {
     let mut supervised = run.start();
     let status = supervised.until_status("a told wait", |status| status.last_observation.is_some()).await;
     assert_eq!(status.state, State::Waiting);
-    assert!(status.reason.starts_with("waiting for the file "), "{}", status.reason);
+    assert!(status.reason.starts_with("the file "), "{}", status.reason);
     supervised.terminate();
     assert_eq!(supervised.ending().await, ChildEnding::Exited(0), "{}", supervised.account());
     assert_eq!(supervised.read("record"), "", "no child was started");
