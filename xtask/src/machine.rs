@@ -29,7 +29,7 @@ struct Requirement {
     present: fn() -> bool,
 }
 
-const REQUIREMENTS: [Requirement; 4] = [
+const REQUIREMENTS: [Requirement; 5] = [
     Requirement {
         name: "cc",
         why: "links the binaries and compiles aws-lc",
@@ -58,7 +58,20 @@ const REQUIREMENTS: [Requirement; 4] = [
         purpose: Purpose::Tests,
         present: || find("ip").is_some(),
     },
+    Requirement {
+        name: "libfaketime",
+        why: "a test runs our binaries under a wrong clock",
+        package: "libfaketime",
+        purpose: Purpose::Tests,
+        present: || fake_clock().is_some(),
+    },
 ];
+
+/// The library that shows a process another clock, where Debian has it.
+pub(crate) fn fake_clock() -> Option<PathBuf> {
+    let libraries = Path::new("/usr/lib").join(format!("{}-linux-gnu", env::consts::ARCH));
+    Some(libraries.join("faketime/libfaketime.so.1")).filter(|library| library.exists())
+}
 
 /// Makes sure that all is there for the purpose. What only later purposes need is installed too where
 /// that is possible, and mentioned where it is not.

@@ -130,7 +130,10 @@ fn kubeconfig(arguments: &KubeconfigArguments) -> Result<u8> {
     read_manifest(&paths, &arguments.which.name)?;
     let path = paths.kubeconfig();
     let content = std::fs::read(&path).with_context(|| {
-        format!("there is no {} yet; it is written when the control plane is ready", path.display())
+        format!(
+            "there is no {} yet; `pilothouse up` writes it once its certificate is signed",
+            path.display()
+        )
     })?;
     let text = if arguments.path { format!("{}\n", path.display()).into_bytes() } else { content };
     std::io::stdout().write_all(&text).context("cannot print")?;

@@ -54,6 +54,7 @@ pub struct ControlPlane {
     directory: TempDir,
     port: u16,
     arguments: Vec<String>,
+    environment: Vec<(String, String)>,
     process: Option<Child>,
 }
 
@@ -80,8 +81,15 @@ impl ControlPlane {
             directory: TempDir::with_prefix("pilothouse-test-").expect("a temporary directory"),
             port: free_port(),
             arguments: arguments.iter().map(|argument| (*argument).to_owned()).collect(),
+            environment: Vec::new(),
             process: None,
         }
+    }
+
+    /// The environment of the next [`Self::start`], on top of ours; its supervisors inherit it.
+    pub fn set_environment(&mut self, environment: &[(&str, &str)]) {
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        self.environment = environment.iter().map(owned).collect();
     }
 
     /// Other arguments for the next [`Self::start`].
@@ -97,7 +105,11 @@ impl ControlPlane {
             .arguments([Path::new("--state-dir"), &state])
             .arguments([Path::new("--components"), &components()])
             .arguments(["--port", &self.port.to_string()])
-            .arguments(&self.arguments)
+            .arguments(&self.arguments);
+        let spawn = self
+            .environment
+            .iter()
+            .fold(spawn, |spawn, (name, value)| spawn.environment(name, value))
             .output(Output::Append(self.directory.path().join("up.log")))
             .death_signal(Some(Signal::SIGTERM))
             // The test's own thread lives as long as the test; it is not the process' main thread.

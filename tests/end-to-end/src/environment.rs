@@ -1,4 +1,4 @@
-//! Where the binaries under test are. `cargo xtask test` sets both variables.
+//! Where the binaries under test are. `cargo xtask test` sets the variables.
 
 use std::path::PathBuf;
 
@@ -20,11 +20,21 @@ pub fn binary(name: &str) -> PathBuf {
     directory("PILOTHOUSE_BINARIES").join(name)
 }
 
-fn directory(variable: &str) -> PathBuf {
+/// The library that shows a process another clock.
+#[must_use]
+pub fn fake_clock() -> PathBuf {
+    path("PILOTHOUSE_FAKE_CLOCK")
+}
+
+fn path(variable: &str) -> PathBuf {
     let value = std::env::var_os(variable).unwrap_or_else(|| {
         panic!("{variable} is not set; run these tests with `cargo xtask test --step end-to-end`")
     });
-    let directory = PathBuf::from(value);
+    PathBuf::from(value)
+}
+
+fn directory(variable: &str) -> PathBuf {
+    let directory = path(variable);
     assert!(directory.is_dir(), "{variable} is {}, which is no directory", directory.display());
     directory
 }

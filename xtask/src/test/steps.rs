@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use super::licences;
 use crate::cargo_metadata::{Package, Workspace};
 use crate::components::{self, Release};
-use crate::{program, tidy};
+use crate::{machine, program, tidy};
 
 #[derive(Clone, Copy)]
 pub(super) struct Step {
@@ -86,6 +86,9 @@ fn tests(release: &Release, of: impl Fn(&Package) -> bool) -> Result<Command> {
     command.args(["test", "--workspace"]).args(workspace.tests(of));
     command.env("PILOTHOUSE_COMPONENTS", components::ensure(release)?);
     command.env("PILOTHOUSE_BINARIES", workspace.target_directory.join("ci"));
+    if let Some(library) = machine::fake_clock() {
+        command.env("PILOTHOUSE_FAKE_CLOCK", library);
+    }
     Ok(command)
 }
 
