@@ -4,6 +4,8 @@
 use std::fmt;
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::net::UnixListener;
 
 use crate::plan::Plan;
 use crate::ports::PortBlock;
@@ -45,11 +47,28 @@ pub(crate) fn first_taken(plan: &Plan) -> Option<PortTaken> {
     })
 }
 
-/// The first wholly free block of those that no neighbour has.
-pub(crate) fn free_block(name: &str, neighbours: &[PortBlock]) -> Option<PortBlock> {
+/// Keeps a block for this process until it ends: two that choose at the same moment choose different ones. It is an
+/// abstract Unix socket, which belongs to the network namespace as ports do and vanishes with the process.
+#[derive(Debug)]
+pub(crate) struct Reservation {
+    _socket: UnixListener,
+}
+
+impl Reservation {
+    /// Reserves a block; none if somebody else has it.
+    pub(crate) fn take(block: PortBlock) -> Option<Self> {
+        let name = format!("pilothouse-port-block-{}", block.ports().next()?);
+        let address = std::os::unix::net::SocketAddr::from_abstract_name(name).ok()?;
+        UnixListener::bind_addr(&address).ok().map(|socket| Self { _socket: socket })
+    }
+}
+
+/// The first wholly free block of those that no neighbour has, and that nobody else is choosing now.
+pub(crate) fn free_block(name: &str, neighbours: &[PortBlock]) -> Option<(PortBlock, Reservation)> {
     PortBlock::candidates(name)
         .filter(|block| !neighbours.iter().any(|neighbour| neighbour.overlaps(*block)))
-        .find(|block| block.ports().all(|port| is_free(SocketAddr::new(crate::plan::LOOPBACK, port))))
+        .filter_map(|block| Reservation::take(block).map(|reservation| (block, reservation)))
+        .find(|(block, _)| block.ports().all(|port| is_free(SocketAddr::new(crate::plan::LOOPBACK, port))))
 }
 
 const FRONT_REMEDY: &str = "end that process, or give another --port";
@@ -116,8 +135,17 @@ mod tests {
         let blocks: Vec<PortBlock> = PortBlock::candidates("port-check-test").collect();
         let last_port = blocks[0].ports().last().unwrap();
         let _held = TcpListener::bind((LOOPBACK, last_port));
-        let found = free_block("port-check-test", &[blocks[1]]).unwrap();
+        let (found, _reservation) = free_block("port-check-test", &[blocks[1]]).unwrap();
         assert!(found != blocks[0] && found != blocks[1]);
+    }
+
+    #[test]
+    fn two_that_choose_at_the_same_moment_choose_different_blocks() {
+        let (first, reservation) = free_block("port-reservation-test", &[]).unwrap();
+        let (second, _reservation) = free_block("port-reservation-test", &[]).unwrap();
+        assert_ne!(first, second);
+        drop(reservation);
+        assert!(Reservation::take(first).is_some(), "it is free again once nobody has it");
     }
 
     #[test]

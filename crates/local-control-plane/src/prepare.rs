@@ -16,7 +16,7 @@ use crate::manifest::{ComponentVersions, FORMAT_VERSION, Manifest, UpgradeError}
 use crate::paths::{SELF, StatePaths};
 use crate::pid_file::PidFile;
 use crate::plan::{Blueprint, Extras, Plan};
-use crate::port_check::{self, PortTaken};
+use crate::port_check::{self, PortTaken, Reservation};
 use crate::ports::PortBlock;
 use crate::settings::{Requested, Settings, SettingsError};
 use crate::state_directory::{StateDirectory, StateError, neighbours};
@@ -77,6 +77,7 @@ pub struct Prepared {
     pub(crate) plan: Plan,
     pub(crate) versions: ComponentVersions,
     pub(crate) flags: String,
+    pub(crate) ports: Option<Reservation>,
 }
 
 /// Prepares; says on `display` what it has to wait for.
@@ -102,7 +103,7 @@ pub async fn prepare(request: UpRequest, display: &mut Display) -> Result<Prepar
     write_own_pid_file(&paths, false);
     leftovers::end(leftovers::find(&paths), &paths, |line| display.say(line)).await;
 
-    let manifest = manifest(&directory, request.name, settings)?;
+    let (manifest, ports) = manifest(&directory, request.name, settings)?;
     let plan = Plan::new(&Blueprint {
         name: &manifest.name,
         settings: &manifest.settings,
@@ -122,7 +123,7 @@ pub async fn prepare(request: UpRequest, display: &mut Display) -> Result<Prepar
         let _absent = std::fs::remove_file(paths.termination_message(&instance.name));
     }
     callers::enrol_all(&plan, &paths)?;
-    Ok(Prepared { directory, manifest, plan, versions, flags: request.flags })
+    Ok(Prepared { directory, manifest, plan, versions, flags: request.flags, ports })
 }
 
 /// Tells other commands which process runs this control plane, and whether everything was ready once.
@@ -139,15 +140,18 @@ fn manifest(
     directory: &StateDirectory,
     name: ClusterName,
     settings: Settings,
-) -> Result<Manifest, PrepareError> {
-    let (port_block, versions) = if let Some(known) = directory.manifest() {
-        (known.port_block, known.versions.clone())
+) -> Result<(Manifest, Option<Reservation>), PrepareError> {
+    let (port_block, ports, versions) = if let Some(known) = directory.manifest() {
+        // If somebody has it, the look at the ports tells who.
+        (known.port_block, Reservation::take(known.port_block), known.versions.clone())
     } else {
         let taken: Vec<PortBlock> =
             neighbours(directory.paths()).iter().map(|neighbour| neighbour.port_block).collect();
-        (port_check::free_block(name.as_str(), &taken).ok_or(PrepareError::NoPorts)?, None)
+        let (block, reservation) =
+            port_check::free_block(name.as_str(), &taken).ok_or(PrepareError::NoPorts)?;
+        (block, Some(reservation), None)
     };
-    Ok(Manifest { format_version: FORMAT_VERSION, name, port_block, settings, versions })
+    Ok((Manifest { format_version: FORMAT_VERSION, name, port_block, settings, versions }, ports))
 }
 
 fn create_directories(paths: &StatePaths) -> Result<(), FileError> {

@@ -57,7 +57,7 @@ struct Kept {
 
 /// Runs the control plane until a stop is asked for and everything has ended. Must run in a `LocalSet` on the main thread.
 pub async fn up(prepared: Prepared, signals: &Signals, display: &mut Display) -> Result<(), UpError> {
-    let Prepared { mut directory, mut manifest, plan, versions, flags } = prepared;
+    let Prepared { mut directory, mut manifest, plan, versions, flags, ports: _reserved } = prepared;
     let paths = directory.paths().clone();
     let views = Views::new(&plan.instances);
     let stop_front = CancellationToken::new();

@@ -1,6 +1,7 @@
 //! A whole control plane under `pilothouse up`, in a directory of its own; gone when dropped, also when a test fails.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use process_control::{Child, Output, Signal, Spawn, capture};
@@ -270,7 +271,13 @@ fn tail(text: &str) -> String {
     lines[lines.len().saturating_sub(15)..].join("\n")
 }
 
+/// A free port below those that the kernel gives to outgoing connections: one of them could take it before `up` does.
+/// Processes that run at once begin to look at different places.
 fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("its address").port()
+    static TURN: AtomicU32 = AtomicU32::new(0);
+    let begin = std::process::id().wrapping_mul(97) + TURN.fetch_add(1, Ordering::Relaxed) * 7;
+    (0..10_000)
+        .map(|step| 10_000 + ((begin + step) % 10_000) as u16)
+        .find(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok())
+        .expect("a free port")
 }

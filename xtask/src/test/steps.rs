@@ -17,7 +17,7 @@ pub(super) struct Step {
     pub(super) run: fn(&Release) -> Result<()>,
 }
 
-pub(super) const STEPS: [Step; 9] = [
+pub(super) const STEPS: [Step; 8] = [
     Step { name: "format", purpose: "rustfmt changes nothing", run: |_| format() },
     Step { name: "lint", purpose: "clippy has nothing to say", run: |_| lint() },
     Step { name: "tidy", purpose: "the rules of this repository", run: |_| tidy::run() },
@@ -28,9 +28,12 @@ pub(super) const STEPS: [Step; 9] = [
         purpose: "upstream's binaries",
         run: |release| components::ensure(release).map(drop),
     },
-    Step { name: "real-binaries", purpose: "single crates against upstream's binaries", run: real_binaries },
     Step { name: "binaries", purpose: "our own, as the end-to-end tests run them", run: |_| binaries() },
-    Step { name: "end-to-end", purpose: "the real binaries together", run: end_to_end },
+    Step {
+        name: "end-to-end",
+        purpose: "upstream's binaries, single crates with them, and all together",
+        run: end_to_end,
+    },
 ];
 
 fn format() -> Result<()> {
@@ -56,12 +59,6 @@ fn binaries() -> Result<()> {
     program::run(&mut Workspace::read()?.build_products("ci"))
 }
 
-/// Tests of single crates that need the real binaries; without those they are ignored.
-fn real_binaries(release: &Release) -> Result<()> {
-    let mut command = tests(release, |package| package.name != END_TO_END)?;
-    program::run(command.args(["--lib", "--", "--ignored", "--test-threads=1"]))
-}
-
 /// One control plane at a time: two cores carry no more without making times meaningless. The renewal of leaves that
 /// client-go looks at every five minutes only waits, so it runs beside all others and is looked at last.
 fn end_to_end(release: &Release) -> Result<()> {
@@ -71,12 +68,19 @@ fn end_to_end(release: &Release) -> Result<()> {
     let mut renewal = of_end_to_end()?;
     let renewal = renewal.args(["--", "--ignored", "--nocapture"]).stdin(Stdio::null());
     let mut renewal = renewal.spawn().context("cannot start the test of late renewals")?;
-    let others =
-        program::run(of_end_to_end()?.args(["--no-fail-fast", "--", "--test-threads=1", "--nocapture"]));
+    let others = single_crates(release).and_then(|()| {
+        program::run(of_end_to_end()?.args(["--no-fail-fast", "--", "--test-threads=1", "--nocapture"]))
+    });
     let renewal = renewal.wait().context("cannot wait for the test of late renewals")?;
     others?;
     ensure!(renewal.success(), "the test of late renewals failed: {renewal}");
     Ok(())
+}
+
+/// Tests of single crates that need the real binaries; without those they are ignored.
+fn single_crates(release: &Release) -> Result<()> {
+    let mut command = tests(release, |package| package.name != END_TO_END)?;
+    program::run(command.args(["--lib", "--", "--ignored", "--test-threads=1"]))
 }
 
 /// The test files of some packages, all built as for `unit`: with fewer packages cargo would build everything anew.
