@@ -126,7 +126,7 @@ struct How {
     because: String,
     /// Whether it said that its settings can never work.
     refused_settings: bool,
-    /// Whether somebody else's signal ended it: an operator's, or the kernel's for want of memory.
+    /// Whether somebody else ended it: an operator, or the kernel for want of memory.
     from_outside: bool,
 }
 
@@ -187,7 +187,9 @@ fn told(
     wedged: Option<String>,
     understood: bool,
 ) -> How {
-    let from_outside = wedged.is_none() && matches!(ending, Ok(ChildEnding::Signalled(_)));
+    // Our binaries exit with 0 only after somebody asked them to stop.
+    let from_outside =
+        wedged.is_none() && matches!(ending, Ok(ChildEnding::Signalled(_) | ChildEnding::Exited(0)));
     let (text, refused_settings) = match ending {
         Ok(ChildEnding::Exited(code)) => {
             let refused = code == SETTINGS_REFUSED || (code == USAGE_OR_PANIC && !understood);

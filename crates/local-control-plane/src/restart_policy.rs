@@ -16,8 +16,9 @@ const LONGEST: Duration = Duration::from_secs(10);
 /// Who lived this long starts over with the first delay, as does who was ready when it ended: delays are for those
 /// that cannot work, and a leader that is killed again must be replaced as quickly as the first time.
 const GOOD_LIFE: Duration = Duration::from_secs(60);
-/// A signal from outside says nothing about whether it works, unless it comes this soon, again and again.
-const TOO_SOON: Duration = Duration::from_millis(500);
+/// An end from outside says nothing about whether it works, unless it comes this soon, again and again: before any
+/// component could have become ready.
+const TOO_SOON: Duration = Duration::from_millis(200);
 
 impl Default for RestartPolicy {
     fn default() -> Self {
@@ -79,7 +80,7 @@ mod tests {
         assert_eq!(policy.delay_after(Duration::from_secs(59), false, false), FIRST * 2);
         assert_eq!(policy.delay_after(Duration::from_secs(5), true, false), FIRST);
         assert_eq!(policy.delay_after(Duration::from_secs(5), false, true), FIRST);
-        assert_eq!(policy.delay_after(Duration::from_millis(499), false, true), FIRST * 2);
+        assert_eq!(policy.delay_after(Duration::from_millis(199), false, true), FIRST * 2);
     }
 
     #[test]
