@@ -117,7 +117,7 @@ pub async fn serve_on(
             if let Ok(true) = published {
                 tracing::warn!(directory = %settings.publish_directory.display(), "trust bundles were changed and are put back");
             }
-            board.readiness(published.map(drop).map_err(|error| telling(&error)));
+            board.readiness(published.map(drop).map_err(|error| telemetry::error_chain(&error)));
             tokio::time::sleep(LOOK_EVERY).await;
         }
     };
@@ -130,8 +130,4 @@ pub async fn serve_on(
 fn own_names(address: SocketAddr) -> Vec<LeafName> {
     // An unspecified address is no name; loopback and the instance's name are always in the leaf.
     if address.ip().is_unspecified() { Vec::new() } else { vec![LeafName::Ip(address.ip())] }
-}
-
-fn telling(error: &dyn std::error::Error) -> String {
-    error.source().map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
 }

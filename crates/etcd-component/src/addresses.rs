@@ -1,7 +1,7 @@
 //! The member's own addresses: where etcd listens and where its supervisor reaches it.
 //! Refuses names: a member is asked on its own machine without DNS.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 
 use etcd_membership::WantedMember;
 use supervision::PrepareError;
@@ -38,12 +38,7 @@ pub(crate) fn listen_url(address: SocketAddr) -> String {
 
 /// The URL at which the supervisor beside reaches `address`.
 pub(crate) fn local_url(address: SocketAddr) -> String {
-    let reached = match address.ip() {
-        IpAddr::V4(any) if any.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(any) if any.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        one => one,
-    };
-    format!("https://{}", SocketAddr::new(reached, address.port()))
+    format!("https://{}", preflight::reached_at(address.ip(), address.port()))
 }
 
 fn port_of(url: &str) -> Result<u16, PrepareError> {

@@ -2,7 +2,6 @@
 //! Refuses decisions of its own; every one of them is in the machine.
 
 use std::cell::Cell;
-use std::error::Error;
 use std::hash::{BuildHasher, RandomState};
 use std::path::PathBuf;
 
@@ -10,6 +9,7 @@ use conditions::Progress;
 use health_endpoints::{State, StatusBoard};
 use naming_contract::environment;
 use process_control::{Child, ChildEnding, Output, Signal, Signals, Spawn, SpawnError, end_orphans};
+use telemetry::error_chain;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -209,7 +209,7 @@ impl<'a, S: Supervised> Driver<'a, S> {
                     self.command = Some(command);
                     Observation::Prepared
                 }
-                Err(error) => Observation::PrepareRefused(with_causes(&error)),
+                Err(error) => Observation::PrepareRefused(error_chain(&error)),
             },
             health = self.looking.result() => health.map_or(Observation::HealthTimedOut, Observation::HealthSeen),
             () = self.holding.result() => Observation::HoldReleased,
@@ -344,7 +344,7 @@ async fn wait_for(child: &mut Option<Child>) -> ChildEnding {
     match child.wait().await {
         Ok(ending) => ending,
         Err(error) => {
-            tracing::error!(error = with_causes(&error), "treated as a bad ending");
+            tracing::error!(error = error_chain(&error), "treated as a bad ending");
             ChildEnding::Exited(1)
         }
     }
@@ -354,17 +354,6 @@ fn spawn_failure(error: &SpawnError) -> SpawnFailure {
     SpawnFailure {
         code: if error.is_missing() { 127 } else { 126 },
         permanent: error.is_permanent(),
-        reason: with_causes(error),
+        reason: error_chain(error),
     }
-}
-
-fn with_causes(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
