@@ -12,5 +12,5 @@ mod rustls_configuration;
 pub use etcd::etcd_client;
 pub use files::{TlsError, TlsFiles, TlsMaterial};
 #[cfg(feature = "kubernetes")]
-pub use kubernetes::kubernetes_client;
+pub use kubernetes::{bearer_client, kubernetes_client};
 pub use rustls_configuration::{client_configuration, http_client, install_provider, server_configuration};

@@ -4,6 +4,8 @@
 pub mod component;
 pub mod environment;
 pub mod files;
+pub mod objects;
 pub mod ports;
 
 pub use component::Component;
+pub use objects::ReleaseObjects;
