@@ -9,14 +9,14 @@ use component_flags::kube_apiserver;
 use component_runtime::Context;
 use conditions::{Pace, Progress, Silent, wait_for};
 use kubernetes_health::{HealthAnswer, HealthProbe};
-use preflight::{UpstreamBinary, reached_at, wait_for_port};
+use preflight::{UpstreamBinary, reached_at, wait_for_port, when_there_is_space};
 use supervision::{ChildCommand, ChildEnding, Health, PrepareError, Supervised};
 
 use crate::ApiserverConfiguration;
 use crate::etcd_read::EtcdQuorum;
 use crate::flags::flags;
 use crate::liveness::alive;
-use crate::rendered::Rendered;
+use crate::rendered::{RenderError, Rendered};
 use crate::senseless_drain::no_quorum;
 
 /// How long one look waits for an answer; the driver gives a look 1.4 s.
@@ -84,7 +84,7 @@ impl Supervised for Apiserver {
         self.livez.forget();
         self.readyz.forget();
         *self.last_readiness.borrow_mut() = Err(NOT_ASKED.to_owned());
-        self.rendered.refresh()?;
+        when_there_is_space(progress, || self.rendered.refresh(), RenderError::is_disk_full).await?;
         let mut etcd = self.etcd.clone();
         let quorum = async {
             wait_for(&mut etcd, Pace::default(), progress).await;

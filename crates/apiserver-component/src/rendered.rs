@@ -40,6 +40,13 @@ pub(crate) enum RenderError {
     },
 }
 
+impl RenderError {
+    /// Whether it passes when somebody makes space.
+    pub(crate) fn is_disk_full(&self) -> bool {
+        matches!(self, Self::File(error) if error.is_disk_full())
+    }
+}
+
 /// The sources of the files and what was last written.
 #[derive(Debug)]
 pub(crate) struct Rendered {

@@ -9,13 +9,13 @@ use certificates::Authority;
 use component_flags::KubernetesVersion;
 use component_runtime::Context;
 use conditions::{Pace, Progress, Silent, wait_for};
-use durable_files::write_private;
+use durable_files::{FileError, write_private};
 use kubeconfig::{CredentialPaths, render_with_files};
 use kubernetes_health::{HealthAnswer, HealthProbe};
 use leader_lease::LeaderLease;
 use mutual_tls::TlsFiles;
 use naming_contract::environment::{HTTP2_PING_TIMEOUT_SECONDS, HTTP2_READ_IDLE_TIMEOUT_SECONDS};
-use preflight::{Checked, UpstreamBinary, reached_at, wait_for_port};
+use preflight::{Checked, UpstreamBinary, reached_at, wait_for_port, when_there_is_space};
 use supervision::{ChildCommand, ChildEnding, Health, PrepareError, Supervised};
 
 use crate::api_server::{NewEnoughApiServers, ReadyApiServer};
@@ -88,7 +88,7 @@ impl Controller {
         Ok((argv, Some(version)))
     }
 
-    fn write_kubeconfig(&self) -> Result<(), PrepareError> {
+    async fn write_kubeconfig(&self, progress: &dyn Progress) -> Result<(), PrepareError> {
         let path = self.context.paths.configuration(KUBECONFIG);
         let credentials = CredentialPaths {
             certificate_authority: &self.identity.authority,
@@ -98,7 +98,8 @@ impl Controller {
         let server = &self.configuration.api_server;
         let rendered =
             render_with_files("hosted", server, self.configuration.kind.client().name(), &credentials);
-        write_private(&path, rendered.as_bytes()).map_err(|error| PrepareError {
+        let write = || write_private(&path, rendered.as_bytes());
+        when_there_is_space(progress, write, FileError::is_disk_full).await.map_err(|error| PrepareError {
             what: "the kubeconfig cannot be written".to_owned(),
             remedy: "make the runtime directory writable for this user".to_owned(),
             source: Some(Box::new(error)),
@@ -112,7 +113,7 @@ impl Supervised for Controller {
         if let Some(readiness) = &self.readiness {
             readiness.forget();
         }
-        self.write_kubeconfig()?;
+        self.write_kubeconfig(progress).await?;
         let mut api_server = ReadyApiServer { server: &self.configuration.api_server, files: &self.identity };
         let ready = async {
             wait_for(&mut api_server, Pace::default(), progress).await;

@@ -71,6 +71,9 @@ impl LogArguments {
             .with_env_filter(self.filter()?)
             .with_writer(writer)
             .with_timer(SystemTime)
+            // It would complain on standard error, and abort the process when that cannot be written either: a full
+            // disk may cost log lines, never a supervisor.
+            .log_internal_errors(false)
             .with_ansi(false);
         match self.log_format {
             LogFormat::Text => lines.finish().try_init(),

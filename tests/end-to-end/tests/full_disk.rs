@@ -52,6 +52,8 @@ async fn a_full_disk_is_named_and_everything_goes_on_when_there_is_space_again()
     assert!(supervisors.iter().all(|instance| instance.supervisor_pid.is_some()), "{supervisors:#?}");
     assert_eq!(plane.stop().await, ChildEnding::Exited(0), "{}", plane.output());
     assert_nothing_left(&state, Duration::from_secs(2)).await;
+    // What ended has left some space.
+    disk.fill();
     plane.refused(&[state.to_str().unwrap(), "disk is full", "free space"]).await;
 
     disk.free();
@@ -99,7 +101,8 @@ impl Disk {
 
     /// Until not one page is left.
     fn fill(&self) {
-        let mut filler = fs::File::create(self.0.join("run/filler")).unwrap();
+        let filler = self.0.join("run/filler");
+        let mut filler = fs::File::options().create(true).append(true).open(filler).unwrap();
         let block = vec![0_u8; 4096];
         while filler.write_all(&block).is_ok() {}
     }
