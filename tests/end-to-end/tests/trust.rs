@@ -35,8 +35,9 @@ async fn a_new_bundle_restarts_one_replica_at_a_time() {
     plane
         .until("all that read the bundle took it up", Duration::from_secs(90), |now| {
             for component in readers {
-                let unready = now.iter().filter(|it| it.component == component && !it.ready).count();
-                assert!(unready <= 1, "more than one {component} is away: {now:#?}");
+                // By state: while etcd's leadership moves, a running member answers no linearizable read for a moment.
+                let away = now.iter().filter(|it| it.component == component && it.state != "Running").count();
+                assert!(away <= 1, "more than one {component} is away: {now:#?}");
             }
             now.iter()
                 .filter(|it| readers.contains(&it.component.as_str()))
