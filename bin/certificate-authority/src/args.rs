@@ -3,9 +3,12 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use certificate_signing::ExternalAddress;
 use certificates::LeafName;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use ipnet::IpNet;
+use management_api::ManagementArguments;
+use naming_contract::objects::LONGEST_RELEASE_NAME;
 use telemetry::LogArguments;
 
 /// The only holder of a hosted control plane's CA keys: signs what a caller is entitled to, hands out shared keys
@@ -31,19 +34,11 @@ pub(crate) enum Action {
 }
 
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("keys").required(true).args(["release", "state_directory"]))]
 pub(crate) struct Run {
     /// The instance's name; the Pod's name in a cluster [default: the hostname]
     #[arg(long, env = "PILOTHOUSE_INSTANCE_NAME", value_name = "NAME")]
     pub(crate) instance_name: Option<LeafName>,
-    /// Directory of the CA keys and shared keys, made at the first start; back it up
-    #[arg(long, env = "PILOTHOUSE_STATE_DIRECTORY", value_name = "DIR")]
-    pub(crate) state_directory: PathBuf,
-    /// Directory of those who may ask, by the hashes of their tokens
-    #[arg(long, env = "PILOTHOUSE_CALLERS_DIRECTORY", value_name = "DIR")]
-    pub(crate) callers_directory: PathBuf,
-    /// Directory where trust bundles are published
-    #[arg(long, env = "PILOTHOUSE_PUBLISH_DIRECTORY", value_name = "DIR")]
-    pub(crate) publish_directory: PathBuf,
     /// Where to serve, HTTPS
     #[arg(long, env = "PILOTHOUSE_LISTEN_ADDRESS", default_value = "0.0.0.0:8443", value_name = "IP:PORT")]
     pub(crate) listen_address: SocketAddr,
@@ -64,6 +59,81 @@ pub(crate) struct Run {
     pub(crate) lifetime: Vec<String>,
     #[command(flatten)]
     pub(crate) logs: LogArguments,
+    #[command(flatten)]
+    pub(crate) directories: OnOneMachine,
+    #[command(flatten)]
+    pub(crate) release: InCluster,
+    #[command(flatten)]
+    pub(crate) management: ManagementArguments,
+}
+
+/// Keys in files; exactly one of this and [`InCluster`].
+#[derive(Debug, Args)]
+#[command(next_help_heading = "On one machine, all three")]
+#[expect(clippy::struct_field_names, reason = "the flags are called so")]
+pub(crate) struct OnOneMachine {
+    /// Directory of the CA keys and shared keys, made at the first start; back it up
+    #[arg(
+        long,
+        env = "PILOTHOUSE_STATE_DIRECTORY",
+        value_name = "DIR",
+        requires_all = ["callers_directory", "publish_directory"]
+    )]
+    pub(crate) state_directory: Option<PathBuf>,
+    /// Directory of those who may ask, by the hashes of their tokens
+    #[arg(
+        long,
+        env = "PILOTHOUSE_CALLERS_DIRECTORY",
+        value_name = "DIR",
+        conflicts_with = "release",
+        requires = "state_directory"
+    )]
+    pub(crate) callers_directory: Option<PathBuf>,
+    /// Directory where trust bundles are published
+    #[arg(
+        long,
+        env = "PILOTHOUSE_PUBLISH_DIRECTORY",
+        value_name = "DIR",
+        conflicts_with = "release",
+        requires = "state_directory"
+    )]
+    pub(crate) publish_directory: Option<PathBuf>,
+}
+
+/// Keys in Secrets; exactly one of this and [`OnOneMachine`].
+#[derive(Debug, Args)]
+#[command(next_help_heading = "In a management cluster, instead of the directories")]
+pub(crate) struct InCluster {
+    /// The release: keys in its Secrets, callers by the tokens of its Pods, bundles and kubeconfig in its objects
+    #[arg(
+        long,
+        env = "PILOTHOUSE_RELEASE",
+        value_name = "NAME",
+        value_parser = release_name,
+        requires = "pod_uid"
+    )]
+    pub(crate) release: Option<String>,
+    /// The UID of this Pod, by which it is told from other replicas (metadata.uid of the downward API)
+    #[arg(long, env = "PILOTHOUSE_POD_UID", value_name = "UID", requires = "release")]
+    pub(crate) pod_uid: Option<String>,
+    /// Whether Secrets with keys outlive the release; if not, they go with its ConfigMap NAME-anchor
+    #[arg(
+        long,
+        env = "PILOTHOUSE_KEEP_STATE",
+        value_name = "BOOLEAN",
+        default_value_t = true,
+        action = clap::ArgAction::Set
+    )]
+    pub(crate) keep_state: bool,
+    /// Where clients outside reach the API servers; the first is in the admin kubeconfig (repeat) [default: the Service's load balancer, else its name; port 6443]
+    #[arg(
+        long,
+        env = "PILOTHOUSE_EXTERNAL_ADDRESS",
+        value_delimiter = ',',
+        value_name = "HOST[:PORT]",
+        requires = "release"
+    )]
+    pub(crate) external_address: Vec<ExternalAddress>,
 }
 
 #[derive(Debug, Args)]
@@ -83,4 +153,17 @@ pub(crate) enum Output {
     Table,
     /// A JSON list of objects
     Json,
+}
+
+fn release_name(given: &str) -> Result<String, String> {
+    match given.parse() {
+        Ok(LeafName::Dns(name))
+            if name == given && !name.contains('.') && name.len() <= LONGEST_RELEASE_NAME =>
+        {
+            Ok(name)
+        }
+        _ => Err(format!(
+            "a release is named by at most {LONGEST_RELEASE_NAME} lower-case letters, digits and -"
+        )),
+    }
 }

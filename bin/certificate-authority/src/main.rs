@@ -7,12 +7,13 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use args::{Action, CommandLine, Inspect, Output, Run};
-use certificate_signing::{Lifetimes, ServerSettings, inspect, serve};
+use args::{Action, CommandLine, InCluster, Inspect, OnOneMachine, Output, Run};
+use certificate_signing::{Directories, Lifetimes, Place, ReleaseSettings, ServerSettings, inspect, serve};
 use certificates::NamingSettings;
 use clap::Parser as _;
 use health_endpoints::{HealthServer, State, StatusBoard};
-use naming_contract::Component;
+use management_api::ManagementArguments;
+use naming_contract::{Component, ReleaseObjects};
 use process_control::{InstalledSignals, Signals};
 use tokio::task::LocalSet;
 use tokio_util::sync::CancellationToken;
@@ -63,10 +64,11 @@ async fn run_until_stopped(arguments: Run, signals: Signals) -> anyhow::Result<(
             nix::unistd::gethostname().context("cannot read the hostname")?.to_string_lossy().into_owned()
         }
     };
-    let settings = settings(&arguments, &instance)?;
     let board = StatusBoard::new(&instance, Component::CertificateAuthority, telemetry::VERSION);
     let stop = CancellationToken::new();
-    let health = HealthServer::bind(arguments.health_address).await?;
+    let health_address = arguments.health_address;
+    let settings = settings(arguments, &instance)?;
+    let health = HealthServer::bind(health_address).await?;
     tracing::info!(instance, version = telemetry::VERSION, "started");
     let health = health.serve(board.clone(), stop.clone());
     let stopping = async {
@@ -84,20 +86,42 @@ async fn run_until_stopped(arguments: Run, signals: Signals) -> anyhow::Result<(
     Ok(())
 }
 
-fn settings(arguments: &Run, instance: &str) -> anyhow::Result<ServerSettings> {
+fn settings(arguments: Run, instance: &str) -> anyhow::Result<ServerSettings> {
+    let lifetimes = Lifetimes::parse(arguments.lifetime.iter().map(String::as_str)).context("--lifetime")?;
     Ok(ServerSettings {
         instance: instance.to_owned(),
-        state_directory: arguments.state_directory.clone(),
-        callers_directory: arguments.callers_directory.clone(),
-        publish_directory: arguments.publish_directory.clone(),
         listen_address: arguments.listen_address,
         naming: NamingSettings {
-            service_subnets: arguments.service_subnet.clone(),
+            service_subnets: arguments.service_subnet,
             cluster_domain: arguments.cluster_domain.to_string(),
-            extra_names: arguments.certificate_name.clone(),
+            extra_names: arguments.certificate_name,
         },
-        lifetimes: Lifetimes::parse(arguments.lifetime.iter().map(String::as_str)).context("--lifetime")?,
+        lifetimes,
+        place: place(arguments.directories, arguments.release, arguments.management)?,
     })
+}
+
+fn place(
+    directories: OnOneMachine,
+    release: InCluster,
+    management: ManagementArguments,
+) -> anyhow::Result<Place> {
+    if let (Some(name), Some(pod_uid)) = (release.release, release.pod_uid) {
+        return Ok(Place::Release(Box::new(ReleaseSettings {
+            objects: ReleaseObjects::of(name),
+            management,
+            pod_uid,
+            keep_state: release.keep_state,
+            external_addresses: release.external_address,
+        })));
+    }
+    match (directories.state_directory, directories.callers_directory, directories.publish_directory) {
+        (Some(state), Some(callers), Some(publish)) => {
+            Ok(Place::Directories(Directories { state, callers, publish }))
+        }
+        // clap lets nothing else through.
+        _ => anyhow::bail!("give --release with --pod-uid, or the three directories"),
+    }
 }
 
 fn print(arguments: &Inspect) -> anyhow::Result<ExitCode> {

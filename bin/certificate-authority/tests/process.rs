@@ -189,6 +189,27 @@ fn what_cannot_work_is_refused_by_name() {
 }
 
 #[test]
+fn keys_lie_in_files_or_in_secrets_but_not_in_both() {
+    let refused = |arguments: &[&str]| {
+        let mut command = assert_cmd::cargo::cargo_bin_cmd!("certificate-authority");
+        let output = command.arg("run").args(arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let neither = refused(&[]);
+    assert!(neither.contains("--release") && neither.contains("--state-directory"), "{neither}");
+    let release = ["--release", "demo", "--pod-uid", "uid"];
+    let both = refused(&[&release[..], &["--callers-directory", "callers"]].concat());
+    assert!(both.contains("cannot be used with"), "{both}");
+    assert!(refused(&release[..2]).contains("--pod-uid"));
+    assert!(refused(&["--state-directory", "state"]).contains("--callers-directory"));
+    for name in ["Demo", "a.b", "-a", &"a".repeat(31)] {
+        let given = format!("--release={name}");
+        assert!(refused(&[&given, "--pod-uid", "uid"]).contains("at most 30"), "{name}");
+    }
+}
+
+#[test]
 fn inspect_shows_every_certificate_and_who_takes_it_up() {
     let place = Place::new();
     let running = place.start().until_it_serves();

@@ -7,6 +7,8 @@ use certificates::{LeafName, Requester};
 use naming_contract::Component;
 use time::OffsetDateTime;
 
+use crate::TokenRefusal;
+
 /// Who asks, as proven.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
@@ -36,6 +38,15 @@ pub enum Unidentified {
         /// Since when it is over.
         expired: OffsetDateTime,
     },
+    /// The token of a Pod does not prove it.
+    #[error(transparent)]
+    Refused(#[from] TokenRefusal),
+    /// It asks more often than anybody needs to.
+    #[error("{instance} asks too often")]
+    TooOften {
+        /// Who.
+        instance: String,
+    },
     /// Callers cannot be looked up now.
     #[error("callers cannot be looked up")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -49,6 +60,12 @@ pub trait IdentifyCaller {
         bearer: &str,
         now: OffsetDateTime,
     ) -> impl Future<Output = Result<Caller, Unidentified>>;
+}
+
+impl<I: IdentifyCaller> IdentifyCaller for std::rc::Rc<I> {
+    async fn identify(&self, bearer: &str, now: OffsetDateTime) -> Result<Caller, Unidentified> {
+        I::identify(self, bearer, now).await
+    }
 }
 
 impl Caller {

@@ -1,4 +1,4 @@
-//! Making the four CAs and the shared keys, once in a control plane's life: whole in memory, then written at once.
+//! Making the four CAs and the shared keys, once in a control plane's life, and what says that a set is whole.
 //! Refuses to look at what is there.
 
 use std::collections::BTreeMap;
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 
-use crate::StateError;
+use crate::{MakeError, StateError};
 
 /// Ten years of 365 days.
 const AUTHORITY_LIFETIME: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
@@ -70,18 +70,12 @@ pub(crate) fn fingerprint(content: &[u8]) -> String {
 pub(crate) fn found(now: OffsetDateTime) -> Result<Vec<(String, Vec<u8>)>, StateError> {
     let mut files = Vec::new();
     for authority in Authority::ALL {
-        let (certificate, key) = new_authority(authority, now)
-            .map_err(|source| StateError::Make { what: format!("the {authority} CA"), source })?;
+        let (certificate, key) = found_authority(authority, now)?;
         files.push((certificate_file(authority), certificate.into_bytes()));
         files.push((key_file(authority), key.into_bytes()));
     }
     for set in STORED_SETS {
-        let keys = match set {
-            SharedKeySet::Encryption => new_encryption_keys()?,
-            _ => new_service_account_keys()
-                .map_err(|source| StateError::Make { what: format!("the {set} keys"), source })?,
-        };
-        files.push((shared_keys_file(set), json(&keys)));
+        files.push((shared_keys_file(set), json(&found_shared_keys(set)?)));
     }
     let manifest = Manifest {
         format_version: FORMAT_VERSION,
@@ -90,6 +84,24 @@ pub(crate) fn found(now: OffsetDateTime) -> Result<Vec<(String, Vec<u8>)>, State
     };
     files.push((MANIFEST.to_owned(), json(&manifest)));
     Ok(files)
+}
+
+/// A new CA: certificate and key, PEM.
+pub(crate) fn found_authority(
+    authority: Authority,
+    now: OffsetDateTime,
+) -> Result<(String, String), MakeError> {
+    new_authority(authority, now)
+        .map_err(|source| MakeError::Key { what: format!("the {authority} CA"), source })
+}
+
+/// The first generation of a set that is stored.
+pub(crate) fn found_shared_keys(set: SharedKeySet) -> Result<SharedKeys, MakeError> {
+    match set {
+        SharedKeySet::Encryption => new_encryption_keys(),
+        _ => new_service_account_keys()
+            .map_err(|source| MakeError::Key { what: format!("the {set} keys"), source }),
+    }
 }
 
 fn new_authority(authority: Authority, now: OffsetDateTime) -> Result<(String, String), rcgen::Error> {
@@ -115,15 +127,15 @@ fn new_service_account_keys() -> Result<SharedKeys, rcgen::Error> {
     Ok(SharedKeys { generation: 1, files })
 }
 
-fn new_encryption_keys() -> Result<SharedKeys, StateError> {
+fn new_encryption_keys() -> Result<SharedKeys, MakeError> {
     let mut secret = [0_u8; ENCRYPTION_KEY_LENGTH];
-    aws_lc_rs::rand::fill(&mut secret).map_err(|_| StateError::Randomness)?;
+    aws_lc_rs::rand::fill(&mut secret).map_err(|_| MakeError::Randomness)?;
     let keys = [EncryptionKey { name: "key1".to_owned(), secret: STANDARD.encode(secret) }];
     let content = String::from_utf8_lossy(&json(&keys)).into_owned();
     Ok(SharedKeys { generation: 1, files: BTreeMap::from([(SharedKeySet::ENCRYPTION.to_owned(), content)]) })
 }
 
-fn json(value: &impl Serialize) -> Vec<u8> {
+pub(crate) fn json(value: &impl Serialize) -> Vec<u8> {
     // Strings, numbers and maps of them cannot fail to serialize.
     serde_json::to_vec_pretty(value).unwrap_or_default()
 }

@@ -1,6 +1,7 @@
 //! Signing leaves: contents from the profile table, a random serial, the lifetime, the CA's own limits.
 //! Refuses to sign when the clock cannot be right.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 
 use certificates::{
@@ -20,7 +21,9 @@ use crate::lifetimes::Lifetimes;
 #[derive(Debug, Clone)]
 pub struct Issuing {
     keys: Rc<AuthorityKeys>,
-    naming: NamingSettings,
+    naming: RefCell<NamingSettings>,
+    /// The names in `naming` that were given from the beginning.
+    given_names: Vec<LeafName>,
     lifetimes: Lifetimes,
 }
 
@@ -60,7 +63,14 @@ impl Issuing {
     /// Signs with `keys`.
     #[must_use]
     pub fn new(keys: Rc<AuthorityKeys>, naming: NamingSettings, lifetimes: Lifetimes) -> Self {
-        Self { keys, naming, lifetimes }
+        let given_names = naming.extra_names.clone();
+        Self { keys, naming: RefCell::new(naming), given_names, lifetimes }
+    }
+
+    /// Adds names by which clients reach the API servers and that were learnt late, in place of those learnt before:
+    /// requesters hear of them when they next ask what their leaves should carry.
+    pub fn name_api_servers(&self, learnt: Vec<LeafName>) {
+        self.naming.borrow_mut().extra_names = self.given_names.iter().cloned().chain(learnt).collect();
     }
 
     pub(crate) fn keys(&self) -> &AuthorityKeys {
@@ -69,7 +79,7 @@ impl Issuing {
 
     /// What a leaf of `profile` for `requester` holds.
     pub fn preview(&self, profile: Profile, requester: Requester<'_>) -> Result<LeafPreview, IssueError> {
-        let contents = leaf_contents(profile, requester, &self.naming)?;
+        let contents = leaf_contents(profile, requester, &self.naming.borrow())?;
         Ok(LeafPreview { contents, lifetime_seconds: self.lifetimes.of(profile).as_secs() })
     }
 

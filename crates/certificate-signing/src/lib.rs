@@ -4,21 +4,23 @@
 mod answer;
 mod authority_keys;
 mod csr;
+mod directory_store;
 mod founding;
+mod in_cluster;
 pub mod inspect;
 mod issuing;
 mod lifetimes;
 mod publishing;
-mod rate_limit;
 mod server;
 mod service;
 mod serving;
 mod state_error;
 
 pub use authority_keys::{AuthorityKeys, Origin};
+pub use in_cluster::{AddressError, ExternalAddress, ReleaseSettings};
 pub use issuing::{IssueError, Issuing};
 pub use lifetimes::{LifetimeError, Lifetimes};
 pub use publishing::{PublishError, publish_bundles};
-pub use server::{ServeError, ServerSettings, serve, serve_on};
+pub use server::{Directories, Place, ServeError, ServerSettings, serve, serve_on};
 pub use service::SigningService;
-pub use state_error::StateError;
+pub use state_error::{MakeError, StateError};

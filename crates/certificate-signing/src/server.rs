@@ -6,15 +6,17 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
-use caller_identity::EmbeddedCallers;
+use caller_identity::{EmbeddedCallers, IdentifyCaller};
 use certificates::{LeafName, NamingSettings};
 use health_endpoints::{State, StatusBoard};
 use http_serving::Limits;
+use management_api::ManagementError;
 use time::OffsetDateTime;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::authority_keys::{AuthorityKeys, Origin};
+use crate::in_cluster::{ReleaseSettings, serve_release};
 use crate::issuing::Issuing;
 use crate::lifetimes::Lifetimes;
 use crate::publishing::{PublishError, publish_bundles};
@@ -23,25 +25,41 @@ use crate::serving::{OwnLeafError, ServingLeaf};
 use crate::state_error::StateError;
 
 /// How often the own leaf, the published bundles and readiness are looked after; readiness is stale after 2 s.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// What an operator decides.
 #[derive(Debug, Clone)]
 pub struct ServerSettings {
     /// The instance's name.
     pub instance: String,
-    /// Directory of CA keys and shared keys (0700).
-    pub state_directory: PathBuf,
-    /// Directory of embedded callers (0700).
-    pub callers_directory: PathBuf,
-    /// Directory for trust bundles.
-    pub publish_directory: PathBuf,
+    /// Where keys are kept, callers are known and bundles are published.
+    pub place: Place,
     /// Where to serve.
     pub listen_address: SocketAddr,
     /// What API servers are called.
     pub naming: NamingSettings,
     /// How long leaves live.
     pub lifetimes: Lifetimes,
+}
+
+/// Where keys are kept, callers are known and bundles are published.
+#[derive(Debug, Clone)]
+pub enum Place {
+    /// On one machine.
+    Directories(Directories),
+    /// In a management cluster.
+    Release(Box<ReleaseSettings>),
+}
+
+/// The directories of a control plane on one machine.
+#[derive(Debug, Clone)]
+pub struct Directories {
+    /// Directory of CA keys and shared keys (0700).
+    pub state: PathBuf,
+    /// Directory of embedded callers (0700).
+    pub callers: PathBuf,
+    /// Directory for trust bundles.
+    pub publish: PathBuf,
 }
 
 /// Why the certificate-authority ends.
@@ -56,6 +74,9 @@ pub enum ServeError {
     /// It has no certificate of its own.
     #[error(transparent)]
     OwnLeaf(#[from] OwnLeafError),
+    /// The management API can never be reached like this.
+    #[error(transparent)]
+    Management(#[from] ManagementError),
     /// The address is taken or not ours.
     #[error("cannot listen on {address}; give a free address of this machine with --listen-address")]
     Listen {
@@ -88,34 +109,41 @@ pub async fn serve_on(
     board: StatusBoard,
     stop: CancellationToken,
 ) -> Result<(), ServeError> {
-    let directory = &settings.state_directory;
-    let (keys, origin) = AuthorityKeys::open_or_found(directory, OffsetDateTime::now_utc())?;
-    keys.check_published(directory, &settings.publish_directory)?;
+    match settings.place.clone() {
+        Place::Directories(directories) => {
+            serve_directories(listener, settings, directories, board, stop).await
+        }
+        // A large future, kept off the stacks of those that only need the other.
+        Place::Release(release) => Box::pin(serve_release(listener, settings, *release, board, stop)).await,
+    }
+}
+
+async fn serve_directories(
+    listener: TcpListener,
+    settings: ServerSettings,
+    directories: Directories,
+    board: StatusBoard,
+    stop: CancellationToken,
+) -> Result<(), ServeError> {
+    let Directories { state, callers, publish } = &directories;
+    let (keys, origin) = AuthorityKeys::open_or_found(state, OffsetDateTime::now_utc())?;
+    keys.check_published(state, publish)?;
     if origin == Origin::Founded {
-        tracing::info!(directory = %directory.display(), "CA keys and shared keys made; back this directory up");
+        tracing::info!(directory = %state.display(), "CA keys and shared keys made; back this directory up");
     }
     let keys = Rc::new(keys);
-    publish_bundles(&keys, &settings.publish_directory)?;
+    publish_bundles(&keys, publish)?;
     let issuing = Rc::new(Issuing::new(Rc::clone(&keys), settings.naming, settings.lifetimes));
     let own_names = own_names(settings.listen_address);
-    let mut leaf = ServingLeaf::new(
-        Rc::clone(&issuing),
-        &settings.instance,
-        own_names,
-        board.clone(),
-        OffsetDateTime::now_utc(),
-    )?;
-    let callers = EmbeddedCallers::new(&settings.callers_directory);
-    let service = SigningService::new(callers, issuing, OffsetDateTime::now_utc);
-    let handler = move |request| service.clone().handle(request);
-    let serving = http_serving::serve(listener, Some(leaf.source()), Limits::default(), handler, stop);
-    board.enter(State::Running, &format!("serves https://{}", settings.listen_address));
+    let (instance, now) = (&settings.instance, OffsetDateTime::now_utc());
+    let leaf = ServingLeaf::new(Rc::clone(&issuing), instance, own_names, board.clone(), now)?;
+    let callers = EmbeddedCallers::new(callers);
+    let serving = sign(listener, callers, issuing, leaf, settings.listen_address, board.clone(), stop);
     let looking_after = async {
         loop {
-            leaf.renew_if_due(OffsetDateTime::now_utc());
-            let published = publish_bundles(&keys, &settings.publish_directory);
+            let published = publish_bundles(&keys, publish);
             if let Ok(true) = published {
-                tracing::warn!(directory = %settings.publish_directory.display(), "trust bundles were changed and are put back");
+                tracing::warn!(directory = %publish.display(), "trust bundles were changed and are put back");
             }
             board.readiness(published.map(drop).map_err(|error| telemetry::error_chain(&error)));
             tokio::time::sleep(LOOK_EVERY).await;
@@ -124,6 +152,32 @@ pub async fn serve_on(
     tokio::select! {
         () = serving => Ok(()),
         never = looking_after => never,
+    }
+}
+
+/// Answers requests of `callers` until `stop`, and keeps its own leaf fresh.
+pub(crate) async fn sign<I: IdentifyCaller + 'static>(
+    listener: TcpListener,
+    callers: I,
+    issuing: Rc<Issuing>,
+    mut leaf: ServingLeaf,
+    told_address: SocketAddr,
+    board: StatusBoard,
+    stop: CancellationToken,
+) {
+    let service = SigningService::new(callers, issuing, OffsetDateTime::now_utc);
+    let handler = move |request| service.clone().handle(request);
+    let serving = http_serving::serve(listener, Some(leaf.source()), Limits::default(), handler, stop);
+    board.enter(State::Running, &format!("serves https://{told_address}"));
+    let renewing = async {
+        loop {
+            leaf.renew_if_due(OffsetDateTime::now_utc());
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    };
+    tokio::select! {
+        () = serving => {}
+        () = renewing => {}
     }
 }
 

@@ -4,7 +4,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use caller_identity::{Caller, IdentifyCaller, Unidentified};
+use caller_identity::{Caller, IdentifyCaller, RateLimit, Unidentified};
 use certificates::{KNOWN_GENERATION, Profile, SharedKeySet, may_have, may_have_keys};
 use http::{Method, StatusCode, header};
 use http_serving::{Request, Response};
@@ -14,7 +14,6 @@ use tokio::time::Instant;
 use crate::answer::{answer, nothing_new, refuse};
 use crate::csr::{CsrError, public_key};
 use crate::issuing::{IssueError, Issuing};
-use crate::rate_limit::RateLimit;
 
 /// Answers requests to the certificate-authority. Cheap to clone.
 #[derive(Debug)]
@@ -36,6 +35,8 @@ struct Refused {
     status: StatusCode,
     error: String,
     remedy: &'static str,
+    /// For the log alone.
+    logged: String,
 }
 
 impl<I> Clone for SigningService<I> {
@@ -73,33 +74,11 @@ impl<I: IdentifyCaller> SigningService<I> {
             ));
         };
         let now = (self.inner.clock)();
-        let caller = self.inner.identify.identify(bearer, now).await.map_err(|error| match error {
-            Unidentified::Unavailable(cause) => {
-                tracing::error!(error = %cause, "callers cannot be looked up");
-                refused(
-                    StatusCode::SERVICE_UNAVAILABLE,
-                    "callers cannot be looked up",
-                    "see the certificate-authority's log",
-                )
-            }
-            Unidentified::Unknown { unusable } => {
-                if !unusable.is_empty() {
-                    tracing::error!(files = unusable.join("; "), "caller registry files that cannot be used");
-                }
-                refused(StatusCode::UNAUTHORIZED, "the token is not known here", UNKNOWN_REMEDY)
-            }
-            expired @ Unidentified::Expired { .. } => {
-                refused(StatusCode::UNAUTHORIZED, expired.to_string(), EXPIRED_REMEDY)
-            }
-        })?;
+        let caller = self.inner.identify.identify(bearer, now).await.map_err(not_identified)?;
         if self.inner.rate.borrow_mut().allows(&caller.instance, self.inner.began.elapsed()) {
             Ok(caller)
         } else {
-            Err(refused(
-                StatusCode::TOO_MANY_REQUESTS,
-                format!("{} asks too often", caller.instance),
-                "ask again later",
-            ))
+            Err(not_identified(Unidentified::TooOften { instance: caller.instance }))
         }
     }
 
@@ -184,6 +163,8 @@ impl<I: IdentifyCaller> SigningService<I> {
 
 const UNKNOWN_REMEDY: &str =
     "the token must be of a caller of this control plane; is --caller-token-file right?";
+const POD_REMEDY: &str =
+    "show the token that kubelet mounts into a Pod of this release, as it is in the file now";
 const EXPIRED_REMEDY: &str =
     "the token must be renewed by whoever made it; is it still running, and are the clocks right?";
 const NOT_ENTITLED_REMEDY: &str = "ask with the identity of the component that needs it";
@@ -201,12 +182,36 @@ fn entitled_profile(name: &str, caller: &Caller) -> Result<Profile, Refused> {
     }
 }
 
+fn not_identified(error: Unidentified) -> Refused {
+    match error {
+        Unidentified::Unavailable(cause) => Refused {
+            logged: telemetry::error_chain(cause.as_ref()),
+            ..refused(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "callers cannot be looked up now",
+                "ask again later; the certificate-authority's log and /statusz say what is missing",
+            )
+        },
+        Unidentified::Unknown { unusable } => Refused {
+            logged: unusable.join("; "),
+            ..refused(StatusCode::UNAUTHORIZED, "the token is not known here", UNKNOWN_REMEDY)
+        },
+        expired @ Unidentified::Expired { .. } => {
+            refused(StatusCode::UNAUTHORIZED, expired.to_string(), EXPIRED_REMEDY)
+        }
+        Unidentified::Refused(why) => refused(StatusCode::UNAUTHORIZED, why.to_string(), POD_REMEDY),
+        often @ Unidentified::TooOften { .. } => {
+            refused(StatusCode::TOO_MANY_REQUESTS, often.to_string(), "ask again later")
+        }
+    }
+}
+
 fn not_issued(error: &IssueError) -> Refused {
     refused(StatusCode::SERVICE_UNAVAILABLE, error.to_string(), "see the certificate-authority's log")
 }
 
 fn refused(status: StatusCode, error: impl Into<String>, remedy: &'static str) -> Refused {
-    Refused { status, error: error.into(), remedy }
+    Refused { status, error: error.into(), remedy, logged: String::new() }
 }
 
 fn refused_text(status: StatusCode, error: &dyn std::error::Error) -> Refused {
@@ -218,7 +223,7 @@ impl Refused {
         let instance = caller.map_or("unknown", |caller| caller.instance.as_str());
         tracing::warn!(
             status = self.status.as_u16(), method = %request.method, path = request.path, instance,
-            peer = %request.peer, error = self.error, "refused"
+            peer = %request.peer, error = self.error, because = (!self.logged.is_empty()).then_some(self.logged), "refused"
         );
         refuse(self.status, self.error, self.remedy)
     }

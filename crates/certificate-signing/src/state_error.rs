@@ -64,8 +64,16 @@ pub enum StateError {
         known: u32,
     },
     /// A key or certificate cannot be made.
+    #[error(transparent)]
+    Make(#[from] MakeError),
+}
+
+/// Why a key or certificate cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum MakeError {
+    /// A pair cannot be made.
     #[error("cannot make {what}")]
-    Make {
+    Key {
         /// Of what.
         what: String,
         /// Why.

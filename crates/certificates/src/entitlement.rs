@@ -29,6 +29,9 @@ pub const fn may_have(component: Component, profile: Profile) -> bool {
         Profile::Administrator | Profile::CertificateAuthorityServing => {
             matches!(component, Component::CertificateAuthority)
         }
+        Profile::NodeClient | Profile::NodeServing | Profile::KubeProxyClient => {
+            matches!(component, Component::Node)
+        }
     }
 }
 
@@ -50,19 +53,21 @@ mod tests {
 
     use super::*;
 
+    fn everybody() -> impl Iterator<Item = Component> {
+        Component::ALL.into_iter().chain([Component::Node])
+    }
+
     #[test]
     fn every_leaf_has_exactly_one_entitled_component() {
         for profile in Profile::ALL {
-            let entitled =
-                Component::ALL.into_iter().filter(|component| may_have(*component, profile)).count();
+            let entitled = everybody().filter(|component| may_have(*component, profile)).count();
             assert_eq!(entitled, 1, "{profile}");
         }
     }
 
     #[test]
     fn shared_keys_go_only_to_those_who_need_them() {
-        let entitled =
-            |set| Component::ALL.into_iter().filter(move |component| may_have_keys(*component, set));
+        let entitled = |set| everybody().filter(move |component| may_have_keys(*component, set));
         assert!(entitled(SharedKeySet::ServiceAccount).eq([KubeApiserver, KubeControllerManager]));
         assert!(entitled(SharedKeySet::Encryption).eq([KubeApiserver]));
         assert!(entitled(SharedKeySet::ClusterSigning).eq([KubeControllerManager]));

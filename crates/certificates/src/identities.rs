@@ -27,3 +27,9 @@ pub const FRONT_PROXY_USER: &str = "front-proxy-client";
 pub const ETCD_CLIENT_USER: &str = "kube-apiserver-etcd-client";
 /// User as which etcd supervisors speak to etcd.
 pub const ETCD_MEMBER_USER: &str = "pilothouse:etcd-supervisor";
+/// Before the name of a node, its kubelet's user; the Node authorizer looks for it.
+pub const NODE_USER_PREFIX: &str = "system:node:";
+/// Group of kubelets; the Node authorizer looks for it.
+pub const NODES_GROUP: &str = "system:nodes";
+/// User of every kube-proxy, bound by Kubernetes' own default roles.
+pub const KUBE_PROXY_USER: &str = "system:kube-proxy";

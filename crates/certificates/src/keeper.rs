@@ -127,6 +127,12 @@ impl CertificateKeeper {
         &self.store
     }
 
+    /// Every CA whose bundle must be published before anything can be obtained.
+    #[must_use]
+    pub fn bundles(&self) -> &[Authority] {
+        &self.bundles
+    }
+
     /// Waits until every bundle, leaf and key set lies on disk and can be used. What an earlier life left is used
     /// again, so that the certificate-authority may be away. Dropping the future cancels the wait.
     pub async fn obtain(&self, progress: &dyn Progress) -> Result<(), KeeperError> {

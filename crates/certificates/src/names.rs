@@ -8,7 +8,7 @@ use std::str::FromStr;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use crate::{CommonName, NameRule, Profile, Usage};
+use crate::{CommonName, NameRule, Profile, Usage, identities};
 
 /// A subject alternative name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -76,6 +76,7 @@ pub fn leaf_contents(
     let common_name = match row.common_name {
         CommonName::Fixed(name) => name.to_owned(),
         CommonName::Instance => instance()?.to_string(),
+        CommonName::Node => format!("{}{}", identities::NODE_USER_PREFIX, instance()?),
     };
     let mut names = Vec::new();
     if row.names == NameRule::ApiServer {
@@ -129,7 +130,7 @@ fn each_once(names: Vec<LeafName>) -> Vec<LeafName> {
 }
 
 impl LeafName {
-    fn dns(name: &str) -> Result<Self, ContentsError> {
+    pub(crate) fn dns(name: &str) -> Result<Self, ContentsError> {
         let lower = name.to_ascii_lowercase();
         let label_is_fine = |label: &str| {
             (1..=63).contains(&label.len())

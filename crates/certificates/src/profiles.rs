@@ -49,6 +49,12 @@ pub enum Profile {
     Administrator,
     /// The certificate-authority's own port.
     CertificateAuthorityServing,
+    /// A node's kubelet as a client of the API server.
+    NodeClient,
+    /// A node's kubelet towards API servers.
+    NodeServing,
+    /// A node's kube-proxy as a client of the API server.
+    KubeProxyClient,
 }
 
 /// What a key may be used for.
@@ -68,6 +74,8 @@ pub enum CommonName {
     Fixed(&'static str),
     /// The name of the instance that asks.
     Instance,
+    /// The name of the node that asks, as the Node authorizer knows it.
+    Node,
 }
 
 /// Which names a leaf carries.
@@ -110,8 +118,8 @@ pub struct ProfileRow {
 
 impl Profile {
     /// All profiles.
-    pub const ALL: [Self; 16] = {
-        let mut all = [Self::EtcdServer; 16];
+    pub const ALL: [Self; 19] = {
+        let mut all = [Self::EtcdServer; 19];
         let mut index = 0;
         while index < TABLE.len() {
             all[index] = TABLE[index].profile;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use durable_files::{FileError, read_limited, read_private};
+use durable_files::{FileError, read_limited, read_mounted_secret};
 use mutual_tls::TlsError;
 use rcgen::{CertificateParams, DistinguishedName, KeyPair};
 use reqwest::{Method, StatusCode};
@@ -157,7 +157,7 @@ impl AuthorityClient {
         body: Option<String>,
     ) -> Result<Option<T>, RequestError> {
         let url = format!("{}{path}", self.url);
-        let token = read_private(&self.caller_token_file, TOKEN_LIMIT)?;
+        let token = read_mounted_secret(&self.caller_token_file, TOKEN_LIMIT)?;
         let mut request = self
             .http_client()?
             .request(method, &url)

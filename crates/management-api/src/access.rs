@@ -1,7 +1,9 @@
 //! How a Pod reaches the API that hosts it: its address, its token, its namespace.
 //! Refuses kubeconfigs; a token file is read anew by the client, since kubelet replaces it.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use clap::Args;
 use mutual_tls::bearer_client;
@@ -30,13 +32,27 @@ pub struct ManagementArguments {
     pub management_credentials: PathBuf,
 }
 
-/// The API, seen from one namespace. Cloning is cheap.
+/// The API, seen from one namespace. Cloning is cheap, and clones share their connections.
 #[derive(Clone)]
 pub struct ManagementApi {
-    client: kube::Client,
+    access: Arc<Access>,
     namespace: String,
     server: String,
 }
+
+struct Access {
+    authority: PathBuf,
+    token: PathBuf,
+    made: Mutex<Made>,
+}
+
+struct Made {
+    client: kube::Client,
+    from: Option<Stamp>,
+}
+
+/// Another one when kubelet has replaced a file.
+type Stamp = (u64, i64, i64);
 
 impl ManagementArguments {
     /// Makes a client; asks nobody yet.
@@ -48,8 +64,10 @@ impl ManagementArguments {
             .ok_or(ManagementError::NoServer)?;
         let file = |name: &str| self.management_credentials.join(name);
         let namespace = read_namespace(&file("namespace"))?;
-        let client = bearer_client(&server, &file("ca.crt"), &file("token"))?;
-        Ok(ManagementApi { client, namespace, server })
+        let (authority, token) = (file("ca.crt"), file("token"));
+        let from = stamp(&authority);
+        let made = Mutex::new(Made { client: bearer_client(&server, &authority, &token)?, from });
+        Ok(ManagementApi { access: Arc::new(Access { authority, token, made }), namespace, server })
     }
 }
 
@@ -66,10 +84,21 @@ impl ManagementApi {
         &self.server
     }
 
-    /// The client itself, for calls that are not about single objects.
+    /// The client itself, for calls that are not about single objects. Ask for it anew for each call: it is another one
+    /// after the cluster's CA was replaced, which the process may well outlive.
     #[must_use]
-    pub fn client(&self) -> &kube::Client {
-        &self.client
+    pub fn client(&self) -> kube::Client {
+        let access = &self.access;
+        // A panic in between can only leave the old client there, which is good.
+        let mut made = access.made.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = stamp(&access.authority);
+        if now.is_some() && now != made.from {
+            match bearer_client(&self.server, &access.authority, &access.token) {
+                Ok(client) => *made = Made { client, from: now },
+                Err(error) => tracing::debug!(%error, "going on with the management cluster's last CA"),
+            }
+        }
+        made.client.clone()
     }
 
     /// The objects of one kind in the own namespace.
@@ -79,7 +108,7 @@ impl ManagementApi {
         K: kube::Resource<Scope = kube::core::NamespaceResourceScope>,
         K::DynamicType: Default,
     {
-        kube::Api::namespaced(self.client.clone(), &self.namespace)
+        kube::Api::namespaced(self.client(), &self.namespace)
     }
 }
 
@@ -91,6 +120,11 @@ impl std::fmt::Debug for ManagementApi {
             .field("namespace", &self.namespace)
             .finish_non_exhaustive()
     }
+}
+
+fn stamp(path: &Path) -> Option<Stamp> {
+    let metadata = path.metadata().ok()?;
+    Some((metadata.ino(), metadata.mtime(), metadata.mtime_nsec()))
 }
 
 fn read_namespace(path: &Path) -> Result<String, ManagementError> {

@@ -62,6 +62,26 @@ impl ManagementError {
         self.code() == Some(409)
     }
 
+    /// Whether the credentials count for nothing: 401, as after the end of their `ServiceAccount` or Pod.
+    #[must_use]
+    pub fn is_unauthorized(&self) -> bool {
+        self.code() == Some(401)
+    }
+
+    /// What the API said, in few words for somebody who waits: its own sentence, or why there was no answer.
+    #[must_use]
+    pub fn told(&self) -> String {
+        match self {
+            Self::Call { source, .. } => match source.as_ref() {
+                kube::Error::Api(status) => format!("{} {}", status.code, status.message),
+                // kube's own text repeats the text of its cause.
+                kube::Error::Service(cause) => telemetry::error_chain(cause.as_ref()),
+                other => telemetry::error_chain(other),
+            },
+            other => telemetry::error_chain(other),
+        }
+    }
+
     fn code(&self) -> Option<u16> {
         match self {
             Self::Call { source, .. } => match source.as_ref() {

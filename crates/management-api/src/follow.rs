@@ -14,6 +14,10 @@ use crate::{ManagementApi, ManagementError};
 const WATCH_SECONDS: u32 = 240;
 /// Longer than any watch.
 const LONGEST_SILENCE: Duration = Duration::from_secs(WATCH_SECONDS as u64 + 30);
+/// An API server answers a watch with its headers at once, however little there is to tell.
+const ANSWER_LIMIT: Duration = Duration::from_secs(5);
+/// From the newest state on, whatever its version: the answer begins with the object if it was made meanwhile.
+const FROM_NOW: &str = "";
 
 /// What following one object brings.
 #[derive(Debug)]
@@ -34,10 +38,8 @@ pub async fn follow<K: Object>(api: &ManagementApi, name: &str, mut tell: impl F
             Ok(found) => {
                 let version = found.as_ref().and_then(|object| object.meta().resource_version.clone());
                 tell(found.map_or(Followed::Absent, |object| Followed::Seen(Box::new(object))));
-                // An object that is not there has no version to watch from; 0 would mean any.
-                if let Some(version) = version
-                    && watch(api, name, version, &mut tell).await
-                {
+                // An object that is not there has no version to watch from, and is seen the moment that it is made.
+                if watch(api, name, version.as_deref().unwrap_or(FROM_NOW), &mut tell).await {
                     backoff.reset();
                 }
             }
@@ -51,11 +53,13 @@ pub async fn follow<K: Object>(api: &ManagementApi, name: &str, mut tell: impl F
 async fn watch<K: Object>(
     api: &ManagementApi,
     name: &str,
-    version: String,
+    version: &str,
     tell: &mut impl FnMut(Followed<K>),
 ) -> bool {
     let parameters = WatchParams::default().fields(&format!("metadata.name={name}")).timeout(WATCH_SECONDS);
-    let Ok(events) = api.objects::<K>().watch(&parameters, &version).await else { return false };
+    let objects = api.objects::<K>();
+    let asked = tokio::time::timeout(ANSWER_LIMIT, objects.watch(&parameters, version)).await;
+    let Ok(Ok(events)) = asked else { return false };
     let mut events = std::pin::pin!(events);
     let mut heard = false;
     // A server whose machine died says nothing any more, not even that the watch is over.

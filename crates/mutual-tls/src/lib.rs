@@ -13,4 +13,6 @@ pub use etcd::etcd_client;
 pub use files::{TlsError, TlsFiles, TlsMaterial};
 #[cfg(feature = "kubernetes")]
 pub use kubernetes::{bearer_client, kubernetes_client};
-pub use rustls_configuration::{client_configuration, http_client, install_provider, server_configuration};
+pub use rustls_configuration::{
+    client_configuration, http_client, http_client_of_one, install_provider, server_configuration,
+};

@@ -1,6 +1,7 @@
 //! rustls configurations and the reqwest client over them, all with the one installed provider.
 //! Refuses system roots: peers are checked against the given bundle and nothing else.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -55,15 +56,33 @@ pub fn http_client(
     identity: Option<&TlsFiles>,
     timeout: Duration,
 ) -> Result<reqwest::Client, TlsError> {
+    http_client_builder(authority, identity, timeout)?.build().map_err(TlsError::Http)
+}
+
+/// The same, but whoever is asked for by `name` is asked at `address`, of several behind that name: requests and the
+/// server's certificate are about the name. The port of a request is that of its URL.
+pub fn http_client_of_one(
+    authority: &Path,
+    identity: Option<&TlsFiles>,
+    timeout: Duration,
+    name: &str,
+    address: SocketAddr,
+) -> Result<reqwest::Client, TlsError> {
+    http_client_builder(authority, identity, timeout)?.resolve(name, address).build().map_err(TlsError::Http)
+}
+
+fn http_client_builder(
+    authority: &Path,
+    identity: Option<&TlsFiles>,
+    timeout: Duration,
+) -> Result<reqwest::ClientBuilder, TlsError> {
     let configuration = client_configuration(authority, identity)?;
-    reqwest::Client::builder()
+    Ok(reqwest::Client::builder()
         .tls_backend_preconfigured(configuration)
         .timeout(timeout)
         .connect_timeout(timeout / 2)
         .redirect(reqwest::redirect::Policy::none())
-        .no_proxy()
-        .build()
-        .map_err(TlsError::Http)
+        .no_proxy())
 }
 
 fn certificates(pem: &[u8], origin: &str) -> Result<Vec<CertificateDer<'static>>, TlsError> {

@@ -23,10 +23,13 @@ pub enum Component {
     CloudControllerManager,
     /// What must exist inside the hosted cluster; our own service.
     ClusterBootstrap,
+    /// A worker: kubelet and kube-proxy of one machine. It is known to the certificate-authority like a component, but
+    /// is no part of a control plane, and so not among [`Component::ALL`].
+    Node,
 }
 
 impl Component {
-    /// Every component, in the order in which a control plane starts.
+    /// Every component of a control plane, in the order in which it starts.
     pub const ALL: [Self; 7] = [
         Self::CertificateAuthority,
         Self::Etcd,
@@ -48,6 +51,7 @@ impl Component {
             Self::KubeScheduler => "kube-scheduler",
             Self::CloudControllerManager => "cloud-controller-manager",
             Self::ClusterBootstrap => "cluster-bootstrap",
+            Self::Node => "node",
         }
     }
 
@@ -62,6 +66,8 @@ impl Component {
             Self::KubeScheduler => "scheduler-supervisor",
             Self::CloudControllerManager => "cloud-controller-manager-supervisor",
             Self::ClusterBootstrap => "cluster-bootstrap",
+            // Nothing of ours runs a kubelet.
+            Self::Node => "node",
         }
     }
 
@@ -74,7 +80,7 @@ impl Component {
     /// Whether an upstream child runs under our process.
     #[must_use]
     pub const fn has_child(self) -> bool {
-        !matches!(self, Self::CertificateAuthority | Self::ClusterBootstrap)
+        !matches!(self, Self::CertificateAuthority | Self::ClusterBootstrap | Self::Node)
     }
 }
 

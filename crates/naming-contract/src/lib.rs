@@ -4,6 +4,7 @@
 pub mod component;
 pub mod environment;
 pub mod files;
+pub mod labels;
 pub mod objects;
 pub mod ports;
 

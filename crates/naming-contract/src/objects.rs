@@ -25,6 +25,18 @@ impl ReleaseObjects {
         Self { release: release.into() }
     }
 
+    /// The release that has a cluster record of this name, if the name follows the contract.
+    #[must_use]
+    pub fn of_cluster_record(name: &str) -> Option<Self> {
+        name.strip_suffix(&Self::of("").cluster_record()).map(Self::of)
+    }
+
+    /// The release that has a lease of this name for a component's restarts, if the name follows the contract.
+    #[must_use]
+    pub fn of_restart_lease(name: &str, component: Component) -> Option<Self> {
+        name.strip_suffix(&Self::of("").restart_lease(component)).map(Self::of)
+    }
+
     /// The release's own name.
     #[must_use]
     pub fn release(&self) -> &str {
@@ -121,6 +133,19 @@ mod tests {
         assert_eq!(demo.component_of_service_account("demo"), None);
         assert_eq!(ReleaseObjects::of("demo-etcd").component_of_service_account("demo-etcd"), None);
         assert_eq!(demo.audience("tenants"), "pilothouse.tenants.demo");
+    }
+
+    #[test]
+    fn names_lead_back_to_the_release() {
+        let demo = ReleaseObjects::of("demo");
+        assert_eq!(ReleaseObjects::of_cluster_record(&demo.cluster_record()), Some(demo.clone()));
+        for component in Component::ALL {
+            assert_eq!(
+                ReleaseObjects::of_restart_lease(&demo.restart_lease(component), component),
+                Some(demo.clone())
+            );
+        }
+        assert_eq!(ReleaseObjects::of_cluster_record("my-own-name"), None);
     }
 
     #[test]

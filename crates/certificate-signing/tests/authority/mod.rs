@@ -58,9 +58,11 @@ impl Place {
     pub fn settings(&self, lifetimes: &[&str], names: &[&str]) -> ServerSettings {
         ServerSettings {
             instance: "certificate-authority-0".to_owned(),
-            state_directory: self.authority(),
-            callers_directory: self.path("callers"),
-            publish_directory: self.trust(),
+            place: certificate_signing::Place::Directories(certificate_signing::Directories {
+                state: self.authority(),
+                callers: self.path("callers"),
+                publish: self.trust(),
+            }),
             listen_address: "127.0.0.1:0".parse().unwrap(),
             naming: NamingSettings {
                 service_subnets: vec!["10.96.0.0/12".parse().unwrap()],

@@ -9,7 +9,9 @@ use time::OffsetDateTime;
 use tokio::time::Instant;
 
 use crate::due::{BACKDATED, renew_at};
-use crate::{CommonName, Expected, LeafFacts, LeafName, Observed, Profile, Reason, Verdict, verdict};
+use crate::{
+    CommonName, Expected, LeafFacts, LeafName, Observed, Profile, Reason, Verdict, identities, verdict,
+};
 
 /// Tries after a failed renewal: the first soon, later ones up to this long apart.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
@@ -94,6 +96,7 @@ pub(super) fn expected(profile: Profile, instance: &str, names: Option<Vec<LeafN
         common_name: match row.common_name {
             CommonName::Fixed(name) => name.to_owned(),
             CommonName::Instance => instance.to_ascii_lowercase(),
+            CommonName::Node => format!("{}{}", identities::NODE_USER_PREFIX, instance.to_ascii_lowercase()),
         },
         organisation: row.organisation.map(str::to_owned),
         usages: row.usages.to_vec(),

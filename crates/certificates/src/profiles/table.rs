@@ -14,6 +14,8 @@ const HOUR: u64 = 3600 * SECOND;
 const COMPONENT_LIFETIME: Duration = Duration::from_secs(72 * HOUR);
 /// One year: people copy kubeconfigs.
 const PEOPLE_LIFETIME: Duration = Duration::from_secs(365 * 24 * HOUR);
+/// One year, as kubeadm gives: nobody renews these but whoever asks for them again.
+const NODE_LIFETIME: Duration = PEOPLE_LIFETIME;
 /// What reloads within seconds, or is ours, needs no more than a few renewals' time.
 const SHORTEST: Duration = Duration::from_secs(10);
 /// client-go re-reads client certificates every 5 minutes (`transport/cert_rotation.go`): half the life must be longer.
@@ -73,7 +75,7 @@ const fn client_go(
 }
 
 /// In the order of [`Profile`]; a test checks that.
-pub(super) const TABLE: [ProfileRow; 16] = [
+pub(super) const TABLE: [ProfileRow; 19] = [
     serving(Profile::EtcdServer, "etcd-server", Authority::Etcd, "etcd --cert-file, at every handshake"),
     ProfileRow {
         usages: BOTH,
@@ -192,6 +194,35 @@ pub(super) const TABLE: [ProfileRow; 16] = [
             "certificate-authority-serving",
             Authority::Cluster,
             "certificate-authority's own server, at every handshake",
+        )
+    },
+    ProfileRow {
+        common_name: CommonName::Node,
+        organisation: Some(identities::NODES_GROUP),
+        default_lifetime: NODE_LIFETIME,
+        ..client_go(
+            Profile::NodeClient,
+            "node-client",
+            identities::NODE_USER_PREFIX,
+            "kubelet --kubeconfig, every 5 minutes",
+        )
+    },
+    ProfileRow {
+        default_lifetime: NODE_LIFETIME,
+        ..serving(
+            Profile::NodeServing,
+            "node-serving",
+            Authority::Cluster,
+            "kubelet tlsCertFile, by watching the file",
+        )
+    },
+    ProfileRow {
+        default_lifetime: NODE_LIFETIME,
+        ..client_go(
+            Profile::KubeProxyClient,
+            "kube-proxy-client",
+            identities::KUBE_PROXY_USER,
+            "kube-proxy --kubeconfig, every 5 minutes",
         )
     },
 ];

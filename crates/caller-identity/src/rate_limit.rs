@@ -13,13 +13,13 @@ const CALLERS: usize = 1024;
 
 /// How much each caller may still ask.
 #[derive(Debug, Default)]
-pub(crate) struct RateLimit {
+pub struct RateLimit {
     buckets: BTreeMap<String, (f64, Duration)>,
 }
 
 impl RateLimit {
     /// Whether `caller` may ask at `now`, a monotonic time since any beginning.
-    pub(crate) fn allows(&mut self, caller: &str, now: Duration) -> bool {
+    pub fn allows(&mut self, caller: &str, now: Duration) -> bool {
         if self.buckets.len() >= CALLERS {
             self.buckets.retain(|_, (_, at)| now.saturating_sub(*at) < Duration::from_secs(60));
         }

@@ -1,0 +1,53 @@
+//! The trust bundles in their ConfigMap, put back when somebody deletes or edits it.
+//! Refuses to publish anything but certificates.
+
+use std::collections::BTreeMap;
+
+use certificates::Authority;
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::api::ObjectMeta;
+use management_api::{create_only, find, replace};
+
+use super::Release;
+use super::labels::labels;
+use super::tend::{TendError, Tended};
+use crate::AuthorityKeys;
+
+impl Release {
+    /// One look at the ConfigMap.
+    pub(super) async fn publish(&self, keys: &AuthorityKeys) -> Result<Tended, TendError> {
+        let name = self.objects.trust();
+        let anchor = self.owner.reference().await?;
+        let bundles: BTreeMap<String, String> = Authority::ALL
+            .into_iter()
+            .map(|authority| (authority.bundle().to_owned(), keys.bundle(authority).to_owned()))
+            .collect();
+        let Some(mut present) = find::<ConfigMap>(&self.api, &name).await? else {
+            let mut metadata = ObjectMeta {
+                name: Some(name.clone()),
+                labels: Some(labels(&self.objects)),
+                ..ObjectMeta::default()
+            };
+            self.owner.apply(&mut metadata, anchor.as_ref());
+            let fresh = ConfigMap { metadata, data: Some(bundles), ..ConfigMap::default() };
+            let creation = create_only(&self.api, &self.creator, &fresh).await?;
+            tracing::info!(config_map = name, ?creation, "trust bundles published");
+            return Ok(Tended::Written);
+        };
+        let edited = present.data.as_ref() != Some(&bundles) || present.binary_data.is_some();
+        if !self.owner.apply(&mut present.metadata, anchor.as_ref()) && !edited {
+            return Ok(Tended::Right);
+        }
+        present.data = Some(bundles);
+        present.binary_data = None;
+        match replace(&self.api, &present).await {
+            Ok(_) if edited => {
+                tracing::warn!(config_map = name, "trust bundles were changed and are put back");
+            }
+            Ok(_) => {}
+            Err(error) if error.is_conflict() => {}
+            Err(error) => return Err(error.into()),
+        }
+        Ok(Tended::Written)
+    }
+}
