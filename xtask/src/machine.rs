@@ -16,6 +16,8 @@ pub(crate) enum Purpose {
     Components,
     /// Build this workspace.
     Build,
+    /// Build the images.
+    Images,
     /// Run the tests.
     Tests,
 }
@@ -29,7 +31,7 @@ struct Requirement {
     present: fn() -> bool,
 }
 
-const REQUIREMENTS: [Requirement; 5] = [
+const REQUIREMENTS: [Requirement; 7] = [
     Requirement {
         name: "cc",
         why: "links the binaries and compiles aws-lc",
@@ -50,6 +52,20 @@ const REQUIREMENTS: [Requirement; 5] = [
         package: "libprotobuf-dev",
         purpose: Purpose::Build,
         present: protobuf_includes,
+    },
+    Requirement {
+        name: "buildah",
+        why: "builds the images",
+        package: "buildah",
+        purpose: Purpose::Images,
+        present: || find("buildah").is_some(),
+    },
+    Requirement {
+        name: "runc",
+        why: "buildah looks for it, and nodes start containers with it",
+        package: "runc",
+        purpose: Purpose::Images,
+        present: || find("runc").is_some() || Path::new("/usr/sbin/runc").exists(),
     },
     Requirement {
         name: "ip",
@@ -189,6 +205,10 @@ mod tests {
 
     #[test]
     fn purposes_build_on_each_other() {
-        assert!(Purpose::Components < Purpose::Build && Purpose::Build < Purpose::Tests);
+        assert!(
+            Purpose::Components < Purpose::Build
+                && Purpose::Build < Purpose::Images
+                && Purpose::Images < Purpose::Tests
+        );
     }
 }

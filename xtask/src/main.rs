@@ -4,8 +4,10 @@
 
 mod bench;
 mod cargo_metadata;
+mod chart;
 mod checkout;
 mod components;
+mod images;
 mod machine;
 mod program;
 mod stopwatch;
@@ -35,6 +37,10 @@ enum Command {
     Test(test::Arguments),
     /// Measure a control plane under Pilothouse beside the same components started bare.
     Bench(bench::Arguments),
+    /// Build the images of our binaries as OCI archives.
+    Images(images::Arguments),
+    /// Generate what follows from the chart's values, or check the charts without a cluster.
+    Chart(chart::Arguments),
     /// Check what compilers do not: module docs, file lengths, pure cores, names, machine traces.
     Tidy,
 }
@@ -45,6 +51,8 @@ fn main() -> ExitCode {
         Command::Up(arguments) => up::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
+        Command::Images(arguments) => images::run(&arguments),
+        Command::Chart(arguments) => chart::run(&arguments),
         Command::Tidy => tidy::run(),
     };
     match outcome {

@@ -41,6 +41,18 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
     String::from_utf8(output.stdout).with_context(|| format!("`{}` did not write text", line(command)))
 }
 
+/// The same, with what it wrote to standard error behind it: some programs tell their version there.
+pub(crate) fn everything_said(command: &mut Command) -> Result<String> {
+    let output =
+        command.stdin(Stdio::null()).output().with_context(|| format!("cannot start `{}`", line(command)))?;
+    let said = [output.stdout, output.stderr].concat();
+    let said = String::from_utf8_lossy(&said).into_owned();
+    if !output.status.success() {
+        bail!("`{}` failed: {}\n{}", line(command), output.status, said.trim_end());
+    }
+    Ok(said)
+}
+
 /// The command as one would type it, without the environment.
 pub(crate) fn line(command: &Command) -> String {
     let mut line = command.get_program().to_string_lossy().into_owned();

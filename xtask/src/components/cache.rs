@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use super::recipe::Recipe;
-use super::release::Release;
+use super::set::ComponentSet;
 use crate::checkout;
 
 pub(crate) struct Cache {
@@ -29,12 +29,12 @@ impl Cache {
         self.root.join("built").join(&recipe.built_in).join(&recipe.name)
     }
 
-    /// The directory with links to all binaries of a release; its name tells every fingerprint in it.
-    pub(crate) fn set_directory(&self, release: &Release, recipes: &[Recipe]) -> PathBuf {
+    /// The directory with links to all binaries of a set; its name tells every fingerprint in it.
+    pub(crate) fn set_directory(&self, set: &ComponentSet) -> PathBuf {
         let mut prints: Vec<_> =
-            recipes.iter().filter_map(|recipe| recipe.built_in.rsplit('-').next()).collect();
+            set.recipes.iter().filter_map(|recipe| recipe.built_in.rsplit('-').next()).collect();
         prints.dedup();
-        self.root.join("sets").join(format!("{}-{}", release.kubernetes_version, prints.join("-")))
+        self.root.join("sets").join(format!("{}-{}", set.name, prints.join("-")))
     }
 
     /// Waits until no other run builds.
@@ -121,10 +121,15 @@ mod tests {
     fn a_set_leads_to_the_binaries_of_its_own_fingerprints() {
         let directory = tempfile::tempdir().unwrap();
         let cache = Cache { root: directory.path().into() };
-        let recipes = [recipe("etcd", "etcd-3.7.3-aaaa"), recipe("kubectl", "kubernetes-1.37.2-bbbb")];
-        let release = Release::pinned("1.37").unwrap();
-        let set = cache.set_directory(&release, &recipes);
-        assert!(set.to_string_lossy().ends_with(&format!("sets/{}-aaaa-bbbb", release.kubernetes_version)));
+        let kept = ComponentSet {
+            title: String::new(),
+            name: "1.37.2".to_owned(),
+            recipes: vec![recipe("etcd", "etcd-3.7.3-aaaa"), recipe("kubectl", "kubernetes-1.37.2-bbbb")],
+            minimum_go: String::new(),
+        };
+        let set = cache.set_directory(&kept);
+        let recipes = kept.recipes;
+        assert!(set.to_string_lossy().ends_with("sets/1.37.2-aaaa-bbbb"));
         publish(&cache, &recipes[0], "an etcd");
         publish(&cache, &recipes[1], "a kubectl");
         link_set(&set, &recipes[..1]).unwrap();

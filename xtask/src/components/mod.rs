@@ -6,17 +6,20 @@ mod cache;
 mod go_module;
 mod recipe;
 mod release;
+mod set;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
+pub(crate) use build::go;
 pub(crate) use release::Release;
+pub(crate) use set::Tools;
 
 use crate::machine::{self, Purpose};
 use crate::stopwatch::Stopwatch;
 use cache::Cache;
-use recipe::Recipe;
+use set::ComponentSet;
 
 /// The newest version that the checkout pins.
 pub(crate) const DEFAULT_KUBERNETES: &str = "1.37";
@@ -26,6 +29,9 @@ pub(crate) struct Arguments {
     /// The Kubernetes version: 1.35, 1.36 or 1.37, or the exact patch version that is pinned.
     #[arg(long, default_value = DEFAULT_KUBERNETES, value_name = "VERSION")]
     kubernetes: String,
+    /// Build tools instead of a control plane.
+    #[arg(long, value_enum, value_name = "PURPOSE", conflicts_with = "kubernetes")]
+    tools: Option<Tools>,
     /// Also put the binaries themselves (not links into the cache) into this directory.
     #[arg(long, value_name = "DIR")]
     output: Option<PathBuf>,
@@ -33,8 +39,10 @@ pub(crate) struct Arguments {
 
 /// Builds what is missing; the last line on standard output is the directory with all binaries.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    let release = Release::pinned(&arguments.kubernetes)?;
-    let mut directory = ensure(&release)?;
+    let mut directory = match arguments.tools {
+        Some(tools) => ensure_tools(tools)?,
+        None => ensure(&Release::pinned(&arguments.kubernetes)?)?,
+    };
     if let Some(output) = &arguments.output {
         cache::copy_out(&directory, output)?;
         directory = std::path::absolute(output)?;
@@ -46,13 +54,22 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 /// Builds what is missing and gives the directory with all binaries, for `pilothouse up --components`. When all is
 /// built, it takes a fraction of a second.
 pub(crate) fn ensure(release: &Release) -> Result<PathBuf> {
-    machine::prepare(Purpose::Components, &release.minimum_go())?;
-    let recipes = Recipe::all(release)?;
+    build_set(&ComponentSet::of_release(release)?)
+}
+
+/// The same for the tools of a purpose.
+pub(crate) fn ensure_tools(tools: Tools) -> Result<PathBuf> {
+    build_set(&ComponentSet::of_tools(tools)?)
+}
+
+fn build_set(set: &ComponentSet) -> Result<PathBuf> {
+    let ComponentSet { title: of, recipes, minimum_go, .. } = set;
+    machine::prepare(Purpose::Components, minimum_go)?;
     let cache = Cache::open()?;
-    let directory = cache.set_directory(release, &recipes);
+    let directory = cache.set_directory(set);
     // Looked at without the lock: nobody waits for another version's build to use what is there.
-    if cache::is_complete(&directory, &recipes) {
-        eprintln!("{} components of {release}: all built before", recipes.len());
+    if cache::is_complete(&directory, recipes) {
+        eprintln!("{} components of {of}: all built before", recipes.len());
         return Ok(directory);
     }
     let _lock = cache.lock()?;
@@ -68,8 +85,8 @@ pub(crate) fn ensure(release: &Release) -> Result<PathBuf> {
             built += 1;
         }
     }
-    cache::link_set(&directory, &recipes)?;
-    eprintln!("{} components of {release}: {built} built in {stopwatch}", recipes.len());
+    cache::link_set(&directory, recipes)?;
+    eprintln!("{} components of {of}: {built} built in {stopwatch}", recipes.len());
     Ok(directory)
 }
 

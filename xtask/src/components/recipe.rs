@@ -31,7 +31,88 @@ pub(crate) struct Recipe {
     pub(crate) built_in: String,
 }
 
+/// One Go module of which some programs are wanted, and how they are told their version.
+pub(crate) struct Source {
+    /// The folder below tests/components/.
+    pub(crate) folder: &'static str,
+    /// The module whose version counts; empty for a program of our own.
+    pub(crate) module: &'static str,
+    /// The version of a program of our own, in the folder's main.go.
+    pub(crate) own_version: &'static str,
+    /// The variable that holds the version, if the linker must set it.
+    pub(crate) version_variable: &'static str,
+    /// Packages whose `k8sVersionMajor` and `k8sVersionMinor` the linker must set to those of client-go.
+    pub(crate) kubernetes_variables: &'static [&'static str],
+    pub(crate) is_kubernetes: bool,
+    pub(crate) tags: &'static str,
+    /// The only binary's name, where upstream's does not tell which one it is.
+    pub(crate) binary: &'static str,
+}
+
+impl Source {
+    /// A folder, with nothing special about it.
+    pub(crate) const fn folder(folder: &'static str) -> Self {
+        Self {
+            folder,
+            module: "",
+            own_version: "",
+            version_variable: "",
+            kubernetes_variables: &[],
+            is_kubernetes: false,
+            tags: "",
+            binary: "",
+        }
+    }
+
+    fn linker_flags(&self, module: &GoModule, version: &str) -> Result<String> {
+        if self.is_kubernetes {
+            return Ok(kubernetes_linker_flags(version));
+        }
+        let mut flags = "-s -w".to_owned();
+        if !self.version_variable.is_empty() {
+            // Writing to a String cannot fail.
+            let _ = write!(flags, " -X {}=v{version}", self.version_variable);
+        }
+        for package in self.kubernetes_variables {
+            let client = module.version_of("k8s.io/client-go")?;
+            let minor = client.split('.').nth(1).unwrap_or_default();
+            let _ = write!(flags, " -X {package}.k8sVersionMajor=1 -X {package}.k8sVersionMinor={minor}");
+        }
+        Ok(flags)
+    }
+}
+
 impl Recipe {
+    /// Every program of a module that is pinned for a purpose of its own.
+    pub(crate) fn of_source(source: &Source, module: &GoModule) -> Result<Vec<Self>> {
+        let own = source.module.is_empty();
+        let version = if own { source.own_version.to_owned() } else { module.version_of(source.module)? };
+        let linker_flags = source.linker_flags(module, &version)?;
+        let second = module.folder.join(if own { "main.go" } else { "go.sum" });
+        let print = fingerprint(
+            &[&module.folder.join("go.mod"), &second],
+            &format!("{linker_flags} {}", source.tags),
+        )?;
+        let built_in = format!("{}-{version}-{print}", source.folder);
+        if own {
+            let package = module.folder.join("main.go").to_string_lossy().into_owned();
+            return Ok(vec![Self {
+                name: source.folder.to_owned(),
+                version,
+                folder: module.folder.clone(),
+                package,
+                linker_flags,
+                tags: source.tags,
+                built_in,
+            }]);
+        }
+        let mut recipes = recipes(module, &version, &linker_flags, source.tags, &built_in);
+        if let ([only], false) = (recipes.as_mut_slice(), source.binary.is_empty()) {
+            source.binary.clone_into(&mut only.name);
+        }
+        Ok(recipes)
+    }
+
     /// Every binary of a release, the quick ones first.
     pub(crate) fn all(release: &Release) -> Result<Vec<Self>> {
         let mut recipes = etcd(release)?;

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use super::licences;
 use crate::cargo_metadata::{Package, Workspace};
 use crate::components::{self, Release};
-use crate::{machine, program, tidy};
+use crate::{chart, images, machine, program, tidy};
 
 #[derive(Clone, Copy)]
 pub(super) struct Step {
@@ -17,7 +17,7 @@ pub(super) struct Step {
     pub(super) run: fn(&Release) -> Result<()>,
 }
 
-pub(super) const STEPS: [Step; 8] = [
+pub(super) const STEPS: [Step; 10] = [
     Step { name: "format", purpose: "rustfmt changes nothing", run: |_| format() },
     Step { name: "lint", purpose: "clippy has nothing to say", run: |_| lint() },
     Step { name: "tidy", purpose: "the rules of this repository", run: |_| tidy::run() },
@@ -29,6 +29,12 @@ pub(super) const STEPS: [Step; 8] = [
         run: |release| components::ensure(release).map(drop),
     },
     Step { name: "binaries", purpose: "our own, as the end-to-end tests run them", run: |_| binaries() },
+    Step { name: "images", purpose: "static binaries, and an image of each", run: |_| images::check() },
+    Step {
+        name: "chart",
+        purpose: "the charts without a cluster, and whether they say what the binaries understand",
+        run: chart,
+    },
     Step {
         name: "end-to-end",
         purpose: "upstream's binaries, single crates with them, and all together",
@@ -59,6 +65,14 @@ fn binaries() -> Result<()> {
     program::run(&mut Workspace::read()?.build_products("ci"))
 }
 
+/// First what needs no binaries.
+fn chart(release: &Release) -> Result<()> {
+    let tools = chart::check()?;
+    binaries()?;
+    let mut command = tests(release, |package| package.name == CHART_CONTRACT)?;
+    program::run(command.env("PILOTHOUSE_HELM", tools.helm()).args(["--", "--ignored"]))
+}
+
 /// One control plane at a time: two cores carry no more without making times meaningless. The renewal of leaves that
 /// client-go looks at every five minutes only waits, so it runs beside all others and is looked at last.
 fn end_to_end(release: &Release) -> Result<()> {
@@ -79,7 +93,8 @@ fn end_to_end(release: &Release) -> Result<()> {
 
 /// Tests of single crates that need the real binaries; without those they are ignored.
 fn single_crates(release: &Release) -> Result<()> {
-    let mut command = tests(release, |package| package.name != END_TO_END)?;
+    let mut command =
+        tests(release, |package| ![END_TO_END, CHART_CONTRACT].contains(&package.name.as_str()))?;
     program::run(command.args(["--lib", "--", "--ignored", "--test-threads=1"]))
 }
 
@@ -97,3 +112,4 @@ fn tests(release: &Release, of: impl Fn(&Package) -> bool) -> Result<Command> {
 }
 
 const END_TO_END: &str = "end-to-end";
+const CHART_CONTRACT: &str = "chart-contract";

@@ -55,6 +55,7 @@ mod tests {
         let package = |(folder, dependencies): &(&str, &[&str])| Package {
             name: folder.rsplit('/').next().unwrap().to_owned(),
             manifest_path: format!("/checkout/{folder}/Cargo.toml").into(),
+            version: String::new(),
             targets: Vec::new(),
             dependencies: dependencies
                 .iter()

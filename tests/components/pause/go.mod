@@ -1,0 +1,3 @@
+module pilothouse.test/components/pause
+
+go 1.26.0
