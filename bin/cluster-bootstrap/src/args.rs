@@ -5,7 +5,7 @@ use certificates::{Authority, Profile};
 use clap::Args;
 use component_runtime::{Context, Needs, RuntimeError, Service};
 use health_endpoints::ReloadBehaviour::OwnClient;
-use hosted_objects::{ApiServerAddress, HostedObjects, Reconciler, keep_in_place};
+use hosted_objects::{ApiServerAddress, EndpointService, EndpointSource, Reconciler, keep_in_place};
 use naming_contract::{Component, ports};
 use tokio_util::sync::CancellationToken;
 
@@ -24,6 +24,14 @@ pub(crate) struct ClusterBootstrapArguments {
         value_delimiter = ','
     )]
     endpoint_addresses: Vec<ApiServerAddress>,
+    /// The same, read from a Service of the management cluster: its load balancer's address, else its own
+    #[arg(
+        long,
+        env = "PILOTHOUSE_ENDPOINT_SERVICE",
+        value_name = "NAME",
+        conflicts_with = "endpoint_addresses"
+    )]
+    endpoint_service: Option<String>,
     /// Port at that address
     #[arg(long, env = "PILOTHOUSE_ENDPOINT_PORT", default_value_t = ports::KUBE_APISERVER, value_name = "PORT")]
     endpoint_port: u16,
@@ -43,17 +51,22 @@ impl Service for ClusterBootstrapArguments {
     }
 
     async fn serve(self, context: Context, stop: CancellationToken) -> Result<(), RuntimeError> {
-        if self.endpoint_addresses.is_empty() {
-            tracing::info!("no --endpoint-address: the endpoints of the Service `kubernetes` are left alone");
-        }
-        let objects = HostedObjects {
-            api_server_addresses: self.endpoint_addresses,
-            api_server_port: self.endpoint_port,
+        let source = match &self.endpoint_service {
+            Some(name) => {
+                let service = EndpointService::new(context.management.api()?, name);
+                EndpointSource::Service(Box::new(service))
+            }
+            None => EndpointSource::Given(self.endpoint_addresses),
         };
+        if matches!(&source, EndpointSource::Given(addresses) if addresses.is_empty()) {
+            tracing::info!(
+                "neither --endpoint-address nor --endpoint-service: the endpoints of the Service `kubernetes` are left alone"
+            );
+        }
         let identity = context.paths.leaf(Profile::ClusterBootstrapClient, Authority::Cluster);
         let reconciler = Reconciler::new(self.api_server, identity);
-        let list = objects.desired();
-        let _stopped = stop.run_until_cancelled(keep_in_place(&reconciler, &list, &context.board)).await;
+        let keep = Box::pin(keep_in_place(&reconciler, &source, self.endpoint_port, &context.board));
+        let _stopped = stop.run_until_cancelled(keep).await;
         Ok(())
     }
 }

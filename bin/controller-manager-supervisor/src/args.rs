@@ -48,7 +48,7 @@ impl SupervisedComponent for ControllerManagerArguments {
             pod_subnets: self.pod_subnets,
             service_subnets: self.service_subnets,
             cluster_name: self.cluster_name,
-            ..self.leader_elected.configuration(KIND)
+            ..self.leader_elected.configuration(KIND)?
         };
         Ok(Controller::new(configuration, context))
     }

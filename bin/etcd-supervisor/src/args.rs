@@ -4,38 +4,52 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{ArgGroup, Args};
+use cluster_record::RecordStore;
 use component_runtime::{Context, Needs, RuntimeError, SupervisedComponent};
-use etcd_component::{EtcdConfiguration, EtcdMember, NEEDS, WantedMember};
+use etcd_component::{EtcdConfiguration, EtcdMember, KnownMember, MemberSource, MembersOfSet, NEEDS};
 use naming_contract::{Component, ports};
 use supervision::Configuration;
 
 /// What one member is told, and who the others are.
 #[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "etcd member")]
+#[command(
+    next_help_heading = "etcd member",
+    group(ArgGroup::new("record").required(true).args(["cluster_record", "cluster_record_config_map"])),
+    group(ArgGroup::new("members_from").required(true).args(["members", "stateful_set"]))
+)]
 pub(crate) struct EtcdArguments {
     /// The volume: etcd's data, and beside it what the supervisor must know about it
     #[arg(long, env = "PILOTHOUSE_DATA_DIRECTORY", value_name = "DIR")]
     data_directory: PathBuf,
     /// File shared by all members' supervisors: who founded the cluster, and which volume each member had
     #[arg(long, env = "PILOTHOUSE_CLUSTER_RECORD", value_name = "FILE")]
-    cluster_record: PathBuf,
+    cluster_record: Option<PathBuf>,
+    /// The same in a ConfigMap of the management cluster, which is made when the cluster is founded
+    #[arg(long, env = "PILOTHOUSE_CLUSTER_RECORD_CONFIG_MAP", value_name = "NAME")]
+    cluster_record_config_map: Option<String>,
     /// A member that should exist, this one among them (repeat; several in the variable are separated by `;`)
     #[arg(
         long = "member",
         env = "PILOTHOUSE_MEMBER",
         value_name = "NAME=PEER_URL,CLIENT_URL",
-        required = true,
         value_delimiter = ';',
         value_parser = member
     )]
-    members: Vec<WantedMember>,
+    members: Vec<KnownMember>,
+    /// StatefulSet of the management cluster whose Pods the members are, as many as it wants
+    #[arg(long, env = "PILOTHOUSE_STATEFUL_SET", value_name = "NAME", requires = "peer_domain")]
+    stateful_set: Option<String>,
+    /// Name of its headless Service: a member is reached at POD.DOMAIN
+    #[arg(long, env = "PILOTHOUSE_PEER_DOMAIN", value_name = "DOMAIN", requires = "stateful_set")]
+    peer_domain: Option<String>,
     /// Health endpoints of another member's supervisor (repeat)
     #[arg(
         long,
         env = "PILOTHOUSE_PEER_HEALTH",
         value_name = "NAME=URL",
         value_delimiter = ',',
+        conflicts_with = "stateful_set",
         value_parser = peer_health
     )]
     peer_health: Vec<(String, String)>,
@@ -66,10 +80,9 @@ impl SupervisedComponent for EtcdArguments {
 
     fn supervised(self, context: Context) -> Result<EtcdMember, RuntimeError> {
         let configuration = EtcdConfiguration {
+            cluster_record: self.cluster_record(&context)?,
+            members: self.member_source(&context)?,
             data_directory: self.data_directory,
-            cluster_record: self.cluster_record,
-            members: self.members,
-            peer_health: self.peer_health.into_iter().collect(),
             listen_address: self.listen_address,
             http_port: self.http_port,
             quota_backend_bytes: self.quota_backend_bytes,
@@ -78,7 +91,29 @@ impl SupervisedComponent for EtcdArguments {
     }
 }
 
-fn member(text: &str) -> Result<WantedMember, String> {
+impl EtcdArguments {
+    fn cluster_record(&self, context: &Context) -> Result<RecordStore, RuntimeError> {
+        Ok(match &self.cluster_record_config_map {
+            Some(name) => RecordStore::config_map(context.management.api()?, name),
+            // The command line is wrong without one of both.
+            None => RecordStore::file(self.cluster_record.clone().unwrap_or_default()),
+        })
+    }
+
+    fn member_source(&self, context: &Context) -> Result<MemberSource, RuntimeError> {
+        if let Some((name, peer_domain)) = self.stateful_set.clone().zip(self.peer_domain.clone()) {
+            let api = context.management.api()?;
+            return Ok(MemberSource::StatefulSet(MembersOfSet { api, name, peer_domain }));
+        }
+        let with_health = |member: &KnownMember| {
+            let health = self.peer_health.iter().find(|(name, _)| *name == member.name);
+            KnownMember { health_url: health.map(|(_, url)| url.clone()), ..member.clone() }
+        };
+        Ok(MemberSource::Listed(self.members.iter().map(with_health).collect()))
+    }
+}
+
+fn member(text: &str) -> Result<KnownMember, String> {
     let parts = text.split_once('=').and_then(|(name, urls)| Some((name, urls.split_once(',')?)));
     let Some((name, (peer_url, client_url))) = parts else {
         return Err("write it as NAME=PEER_URL,CLIENT_URL".to_owned());
@@ -89,10 +124,11 @@ fn member(text: &str) -> Result<WantedMember, String> {
             return Err(format!("{url} is not of the form https://HOST:PORT"));
         }
     }
-    Ok(WantedMember {
+    Ok(KnownMember {
         name: name.to_owned(),
         peer_url: peer_url.to_owned(),
         client_url: client_url.to_owned(),
+        health_url: None,
     })
 }
 

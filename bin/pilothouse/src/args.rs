@@ -8,7 +8,9 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use ipnet::IpNet;
-use local_control_plane::{ClusterName, DEFAULT_NAME, Extras, LogRequest, Requested, StatePaths, UpRequest};
+use local_control_plane::{
+    ClusterName, DEFAULT_NAME, Extras, LogRequest, NodeRequest, Requested, StatePaths, UpRequest,
+};
 use naming_contract::Component;
 use telemetry::{LogArguments, LogFormat};
 
@@ -39,6 +41,13 @@ pub(crate) enum Action {
     Kubeconfig(KubeconfigArguments),
     /// Print what components wrote
     Logs(LogsArguments),
+    /// Make the credentials by which a machine joins as a node
+    ///
+    /// Asks the running control plane's certificate-authority for kubelet's and kube-proxy's certificates. The keys are
+    /// made here and never sent. DIR then holds kubelet.kubeconfig, kube-proxy.kubeconfig, kubelet-serving.crt and .key,
+    /// and cluster.crt for kubelet's clientCAFile; the kubeconfigs name files beside them, so DIR can be moved as a
+    /// whole. The certificates are good for a year; the same command renews them.
+    NodeCredentials(NodeCredentialsArguments),
     /// Stop the control plane, API servers before etcd; the data stays
     Down(DownArguments),
 }
@@ -220,6 +229,24 @@ pub(crate) struct LogsArguments {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct NodeCredentialsArguments {
+    /// Name of the node, a DNS name in lower case
+    #[arg(value_name = "NODE")]
+    node: String,
+    /// Address of the node, for its serving certificate (repeat)
+    #[arg(long = "address", value_name = "IP", value_delimiter = ',', required = true)]
+    addresses: Vec<IpAddr>,
+    /// Directory for the files, made or replaced
+    #[arg(long, value_name = "DIR")]
+    output: PathBuf,
+    /// The API server as the node reaches it [default: the advertised address, else 127.0.0.1]
+    #[arg(long, value_name = "URL")]
+    server: Option<String>,
+    #[command(flatten)]
+    pub(crate) which: Which,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct DownArguments {
     /// Remove the state directory too: all data of the cluster, its certificates and keys
     #[arg(long)]
@@ -311,6 +338,17 @@ impl ExtraArguments {
         .into_iter()
         .flat_map(|(component, arguments)| arguments.into_iter().map(move |argument| (component, argument)))
         .collect()
+    }
+}
+
+impl NodeCredentialsArguments {
+    pub(crate) fn request(&self) -> NodeRequest {
+        NodeRequest {
+            node: self.node.clone(),
+            addresses: self.addresses.clone(),
+            server: self.server.clone(),
+            output: self.output.clone(),
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result};
 use clap::Parser as _;
 use local_control_plane::{
     Daemon, Display, InstanceStatus, LogRequest, Plan, PrepareError, down, gather, log_to_state_directory,
-    prepare, print_logs, read_manifest, start_in_background, table, up,
+    node_credentials, prepare, print_logs, read_manifest, start_in_background, table, up,
 };
 use process_control::{InstalledSignals, Signals};
 use time::OffsetDateTime;
@@ -55,6 +55,11 @@ async fn run(action: Action, signals: &Signals) -> Result<u8> {
                 printed = logs(&arguments.which, &request) => printed,
                 _ = signals.stop_asked() => Ok(0),
             }
+        }
+        Action::NodeCredentials(arguments) => {
+            let which = &arguments.which;
+            node_credentials(&which.paths()?, &which.name, &arguments.request()).await?;
+            Ok(0)
         }
         Action::Down(arguments) => {
             let which = &arguments.which;

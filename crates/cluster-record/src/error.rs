@@ -2,6 +2,7 @@
 //! Refuses to guess: a record that cannot be read is never replaced.
 
 use durable_files::FileError;
+use management_api::ManagementError;
 
 /// Why the record could not be read or written. None of these stops a member that has its data.
 #[derive(Debug, thiserror::Error)]
@@ -9,6 +10,9 @@ pub enum RecordError {
     /// The file system refused.
     #[error("the cluster record cannot be read or written")]
     File(#[from] FileError),
+    /// The management cluster refused or did not answer.
+    #[error("the cluster record cannot be read or written: {}", .0.told())]
+    ManagementApi(ManagementError),
     /// Not JSON, or cut off.
     #[error(
         "the cluster record {origin} is damaged; put its last copy back, or, if every member still has its data, remove it: a member with data writes it anew"
@@ -21,7 +25,9 @@ pub enum RecordError {
         source: serde_json::Error,
     },
     /// JSON that somebody else wrote.
-    #[error("{origin} is not a cluster record ({why}); point --cluster-record at the right place")]
+    #[error(
+        "{origin} is not a cluster record ({why}); point --cluster-record or --cluster-record-config-map at the right place"
+    )]
     Foreign {
         /// Where it lies.
         origin: String,
@@ -54,4 +60,10 @@ pub enum RecordError {
         /// Who is in the way.
         detail: String,
     },
+}
+
+impl From<ManagementError> for RecordError {
+    fn from(error: ManagementError) -> Self {
+        Self::ManagementApi(error)
+    }
 }

@@ -6,9 +6,8 @@ use std::time::Duration;
 
 use conditions::Backoff;
 use durable_files::{FileError, FileLock, read_limited, write_private};
-use serde_json::Value;
 
-use crate::{ClusterRecord, Creation, FORMAT_VERSION, RecordError};
+use crate::{ClusterRecord, Creation, RecordError};
 
 /// A record of five members has less than 1 KiB.
 const SIZE_LIMIT: u64 = 256 * 1024;
@@ -35,7 +34,7 @@ impl FileRecord {
 
     pub(crate) fn read(&self) -> Result<Option<ClusterRecord>, RecordError> {
         match read_limited(&self.path, SIZE_LIMIT) {
-            Ok(bytes) => self.parse(&bytes).map(Some),
+            Ok(bytes) => ClusterRecord::parse(&bytes, &self.origin()).map(Some),
             Err(error) if error.is_not_found() => Ok(None),
             Err(error) => Err(error.into()),
         }
@@ -60,23 +59,8 @@ impl FileRecord {
         }
     }
 
-    fn parse(&self, bytes: &[u8]) -> Result<ClusterRecord, RecordError> {
-        let damaged = |source| RecordError::Damaged { origin: self.origin(), source };
-        let value: Value = serde_json::from_slice(bytes).map_err(damaged)?;
-        let foreign = |why: &str| RecordError::Foreign { origin: self.origin(), why: why.to_owned() };
-        let format = value.get("formatVersion").ok_or_else(|| foreign("it has no formatVersion"))?;
-        let found = format.as_u64().ok_or_else(|| foreign("its formatVersion is no number"))?;
-        if found > u64::from(FORMAT_VERSION) {
-            return Err(RecordError::Newer { origin: self.origin(), found, supported: FORMAT_VERSION });
-        }
-        serde_json::from_value(value).map_err(|error| foreign(&error.to_string()))
-    }
-
     fn write(&self, record: &ClusterRecord) -> Result<(), RecordError> {
-        let mut bytes = serde_json::to_vec_pretty(record)
-            .map_err(|source| RecordError::Damaged { origin: self.origin(), source })?;
-        bytes.push(b'\n');
-        Ok(write_private(&self.path, &bytes)?)
+        Ok(write_private(&self.path, record.render(&self.origin())?.as_bytes())?)
     }
 
     async fn lock(&self) -> Result<FileLock, RecordError> {
@@ -123,13 +107,13 @@ mod tests {
     async fn the_first_creator_wins_and_others_read_its_record() {
         let directory = tempfile::tempdir().unwrap();
         let store = RecordStore::file(directory.path().join("cluster-record.json"));
-        assert_eq!(store.read().unwrap(), None);
+        assert_eq!(store.read().await.unwrap(), None);
         let (first, second) =
             (ClusterRecord::for_founding(founders()), ClusterRecord::for_founding(founders()));
         assert_ne!(first.token, second.token);
         assert_eq!(store.create(&first).await.unwrap(), Creation::Created);
         assert_eq!(store.create(&second).await.unwrap(), Creation::AlreadyThere);
-        assert_eq!(store.read().unwrap(), Some(first));
+        assert_eq!(store.read().await.unwrap(), Some(first));
     }
 
     #[tokio::test]
@@ -142,7 +126,7 @@ mod tests {
             store.change(|record| drop(record.members.insert(name.into(), line(name)))).await.unwrap()
         };
         tokio::join!(write("etcd-0"), write("etcd-1"), write("etcd-2"));
-        let record = store.read().unwrap().unwrap();
+        let record = store.read().await.unwrap().unwrap();
         assert_eq!(record.version, 4);
         assert_eq!(record.members.len(), 3);
         let unchanged = store.change(|_| {}).await.unwrap();
@@ -174,7 +158,7 @@ mod tests {
             (r#"{"formatVersion":2}"#, "use the newer version"),
         ] {
             put(&path, text);
-            let error = store.read().unwrap_err().to_string();
+            let error = store.read().await.unwrap_err().to_string();
             assert!(error.contains(expected) && error.contains("record"), "{text}: {error}");
             store.create(&ClusterRecord::for_founding(founders())).await.unwrap_err();
             assert_eq!(std::fs::read_to_string(&path).unwrap(), text);

@@ -4,6 +4,9 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::RecordError;
 
 /// The format that this version writes.
 pub const FORMAT_VERSION: u32 = 1;
@@ -45,6 +48,28 @@ pub struct MemberLine {
 }
 
 impl ClusterRecord {
+    /// Reads what lies at `origin`. What is no record, or one of a newer version, is an error that says so.
+    pub(crate) fn parse(bytes: &[u8], origin: &str) -> Result<Self, RecordError> {
+        let origin = || origin.to_owned();
+        let damaged = |source| RecordError::Damaged { origin: origin(), source };
+        let value: Value = serde_json::from_slice(bytes).map_err(damaged)?;
+        let foreign = |why: &str| RecordError::Foreign { origin: origin(), why: why.to_owned() };
+        let format = value.get("formatVersion").ok_or_else(|| foreign("it has no formatVersion"))?;
+        let found = format.as_u64().ok_or_else(|| foreign("its formatVersion is no number"))?;
+        if found > u64::from(FORMAT_VERSION) {
+            return Err(RecordError::Newer { origin: origin(), found, supported: FORMAT_VERSION });
+        }
+        serde_json::from_value(value).map_err(|error| foreign(&error.to_string()))
+    }
+
+    /// The text that [`Self::parse`] reads.
+    pub(crate) fn render(&self, origin: &str) -> Result<String, RecordError> {
+        let damaged = |source| RecordError::Damaged { origin: origin.to_owned(), source };
+        let mut text = serde_json::to_string_pretty(self).map_err(damaged)?;
+        text.push('\n');
+        Ok(text)
+    }
+
     /// A record for a cluster that nobody has founded yet, with a fresh token.
     #[must_use]
     pub fn for_founding(initial_members: Vec<InitialMember>) -> Self {

@@ -1,11 +1,12 @@
 //! The flags that every binary of ours has, so that all of them look alike in `--help`; each is an environment variable too.
 //! Refuses component flags: those live beside the component.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{ArgGroup, Args};
+use management_api::ManagementArguments;
 use supervision::Configuration;
 use telemetry::LogArguments;
 
@@ -25,9 +26,15 @@ pub struct CommonArguments {
     /// Directory for certificates, keys and rendered configuration; memory-backed in Pods
     #[arg(long, env = "PILOTHOUSE_RUNTIME_DIRECTORY", default_value = "/run/pilothouse", value_name = "DIR")]
     pub runtime_directory: PathBuf,
+    /// The Pod's own address, by which it knows itself among its replicas
+    #[arg(long, env = "PILOTHOUSE_POD_ADDRESS", value_name = "IP")]
+    pub pod_address: Option<IpAddr>,
     #[command(flatten)]
     /// Where certificates come from.
     pub authority: AuthorityArguments,
+    #[command(flatten)]
+    /// The cluster that hosts us; asked only where another flag names one of its objects.
+    pub management: ManagementArguments,
     #[command(flatten)]
     /// What is logged.
     pub logs: LogArguments,
@@ -35,7 +42,7 @@ pub struct CommonArguments {
 
 /// Where certificates come from.
 #[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Certificates")]
+#[command(next_help_heading = "Certificates", group(ArgGroup::new("trust").required(true).args(["trust_directory", "trust_config_map"])))]
 pub struct AuthorityArguments {
     /// The certificate-authority
     #[arg(long, env = "PILOTHOUSE_AUTHORITY_URL", value_name = "URL")]
@@ -45,10 +52,21 @@ pub struct AuthorityArguments {
     pub caller_token_file: PathBuf,
     /// Directory where the certificate-authority publishes its trust bundles
     #[arg(long, env = "PILOTHOUSE_TRUST_DIRECTORY", value_name = "DIR")]
-    pub trust_directory: PathBuf,
+    pub trust_directory: Option<PathBuf>,
+    /// ConfigMap of the management cluster where the certificate-authority publishes its trust bundles
+    #[arg(long, env = "PILOTHOUSE_TRUST_CONFIG_MAP", value_name = "NAME")]
+    pub trust_config_map: Option<String>,
     /// Directory shared by the replicas of this component: only one of them restarts for a certificate at a time
-    #[arg(long, env = "PILOTHOUSE_RESTART_LOCK_DIRECTORY", value_name = "DIR")]
+    #[arg(
+        long,
+        env = "PILOTHOUSE_RESTART_LOCK_DIRECTORY",
+        value_name = "DIR",
+        conflicts_with = "restart_lease"
+    )]
     pub restart_lock_directory: Option<PathBuf>,
+    /// Lease of the management cluster, shared likewise; made if it does not exist
+    #[arg(long, env = "PILOTHOUSE_RESTART_LEASE", value_name = "NAME")]
+    pub restart_lease: Option<String>,
 }
 
 /// How patiently the child is supervised, and the child itself.
@@ -76,6 +94,16 @@ pub struct SupervisionArguments {
     /// Health endpoints of another replica; a restart for a certificate waits until one of them is ready (repeat)
     #[arg(long, env = "PILOTHOUSE_REPLICA_HEALTH", value_name = "URL", value_delimiter = ',')]
     pub replica_health: Vec<String>,
+    /// Name and port behind which the health endpoints of all replicas are, one address each; its own address is left out
+    #[arg(
+        long,
+        env = "PILOTHOUSE_REPLICA_SERVICE",
+        value_name = "HOST:PORT",
+        conflicts_with = "replica_health",
+        requires = "pod_address",
+        value_parser = host_and_port
+    )]
+    pub replica_service: Option<String>,
     /// File that gets the reason when the supervisor gives up
     #[arg(
         long,
@@ -140,5 +168,14 @@ impl SupervisionArguments {
         }
         configuration.termination_message = Some(self.termination_message_path.clone());
         configuration
+    }
+}
+
+/// `HOST:PORT`, where the host is a name that has one address for each replica.
+fn host_and_port(text: &str) -> Result<String, String> {
+    let port = text.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port);
+    match port.and_then(|port| port.parse::<u16>().ok()) {
+        Some(port) if port > 0 => Ok(text.to_owned()),
+        _ => Err("write it as HOST:PORT".to_owned()),
     }
 }

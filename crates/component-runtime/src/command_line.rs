@@ -4,6 +4,7 @@
 use std::future::Future;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use naming_contract::Component;
@@ -21,6 +22,8 @@ use crate::run::{run_service, run_supervisor};
 
 /// `EX_CONFIG` of sysexits.h: starting again with the same settings changes nothing.
 const EXIT_CONFIGURATION: u8 = 78;
+/// Long enough for a small file to be written.
+const HANGING_THREADS_LIMIT: Duration = Duration::from_millis(200);
 
 /// A component that runs an upstream child. Implemented by the flags of its binary.
 pub trait SupervisedComponent: Args {
@@ -157,10 +160,13 @@ where
 {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(RuntimeError::Process)?;
-    LocalSet::new().block_on(&runtime, async move {
+    let ended = LocalSet::new().block_on(&runtime, async move {
         let signals = signals.attend().map_err(RuntimeError::Signals)?;
         run(arguments, signals).await
-    })
+    });
+    // A thread that hangs with a disk or a name server must not hold up the end of the process.
+    runtime.shutdown_timeout(HANGING_THREADS_LIMIT);
+    ended
 }
 
 /// Tells the last error of the process, to the log if there is one and to standard error if not.

@@ -2,11 +2,15 @@
 //! Refuses to read anything: paths only.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
 use certificates::{Authority, Profile, RuntimeDirectory, SharedKeySet};
 use health_endpoints::StatusBoard;
+use management_api::{ManagementApi, ManagementArguments};
 use mutual_tls::TlsFiles;
 use naming_contract::files;
+
+use crate::RuntimeError;
 
 /// Handed to a component when it is made.
 #[derive(Debug, Clone)]
@@ -17,8 +21,33 @@ pub struct Context {
     pub board: StatusBoard,
     /// Where its files lie.
     pub paths: Paths,
+    /// The cluster that hosts us.
+    pub management: Management,
     /// The upstream binary and what the operator adds to its flags.
     pub child: ChildBinary,
+}
+
+/// The cluster that hosts us: one client for whoever needs it, made when the first one does. Outside of a cluster nobody
+/// asks for it, and it may have neither address nor credentials.
+#[derive(Debug, Clone)]
+pub struct Management {
+    arguments: ManagementArguments,
+    api: Arc<OnceLock<ManagementApi>>,
+}
+
+impl Management {
+    pub(crate) fn new(arguments: ManagementArguments) -> Self {
+        Self { arguments, api: Arc::default() }
+    }
+
+    /// Its API; asks nobody yet. An error says what is missing for a client.
+    pub fn api(&self) -> Result<ManagementApi, RuntimeError> {
+        if let Some(api) = self.api.get() {
+            return Ok(api.clone());
+        }
+        let api = self.arguments.connect()?;
+        Ok(self.api.get_or_init(|| api).clone())
+    }
 }
 
 /// The upstream binary and the operator's flags for it, as given after `--`.

@@ -30,6 +30,9 @@ pub enum RuntimeError {
     /// Certificates cannot be kept.
     #[error(transparent)]
     Certificates(#[from] certificates::KeeperError),
+    /// There is no way to the management cluster, and a flag needs one.
+    #[error(transparent)]
+    Management(#[from] management_api::ManagementError),
     /// Signal handlers could not be installed.
     #[error(transparent)]
     Signals(#[from] process_control::SignalError),

@@ -8,11 +8,15 @@ mod error;
 mod memory_limit;
 mod needs;
 mod provisioned;
+mod replicas;
+mod restart_lease;
+mod restart_turns;
 mod restarts;
 mod run;
+mod trust_mirror;
 
 pub use arguments::{CommonArguments, SupervisionArguments};
 pub use command_line::{Service, SupervisedComponent, service_main, supervisor_main};
-pub use context::{ChildBinary, Context, Paths};
+pub use context::{ChildBinary, Context, Management, Paths};
 pub use error::RuntimeError;
 pub use needs::Needs;

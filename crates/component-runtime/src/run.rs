@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use certificates::{CertificateKeeper, KeeperConfiguration, RestartCoordination};
-use conditions::Progress;
+use certificates::{CertificateKeeper, FileTurns, KeeperConfiguration};
+use conditions::{Pace, Progress, wait_for};
 use health_endpoints::{HealthClient, HealthServer, State, StatusBoard};
 use process_control::Signals;
 use supervision::Configuration;
@@ -12,18 +12,33 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::arguments::{CommonArguments, SupervisionArguments};
+use crate::arguments::{AuthorityArguments, CommonArguments, SupervisionArguments};
 use crate::command_line::{Service, SupervisedComponent};
-use crate::context::{ChildBinary, Context, Paths};
+use crate::context::{ChildBinary, Context, Management, Paths};
 use crate::error::RuntimeError;
 use crate::needs::Needs;
 use crate::provisioned::Provisioned;
+use crate::replicas::Replicas;
+use crate::restart_lease::LeaseTurns;
+use crate::restart_turns::RestartTurns;
 use crate::restarts::Restarter;
+use crate::trust_mirror::TrustMirror;
+
+/// Bundles that are published in a `ConfigMap` are put here, below the runtime directory.
+const PUBLISHED: &str = "published";
+/// The trust mirror hears of changes by itself; this is how fast a start notices.
+const MIRROR_PACE: Pace = Pace {
+    first: Duration::from_millis(20),
+    longest: Duration::from_millis(200),
+    look_limit: Duration::from_secs(1),
+    report_every: Duration::from_secs(10),
+};
 
 /// What is set up before the child or the service, and runs beside it.
 struct Frame {
     context: Context,
     keeper: CertificateKeeper,
+    mirror: Option<TrustMirror>,
     tasks: JoinSet<()>,
     stop: CancellationToken,
 }
@@ -43,33 +58,50 @@ impl Frame {
         let mut tasks = JoinSet::new();
         let health = HealthServer::bind(common.health_address).await?;
         tasks.spawn_local(health.serve(board.clone(), stop.clone()));
-        for directory in
-            [&common.runtime_directory, &common.runtime_directory.join(naming_contract::files::CONFIGURATION)]
-        {
+        let root = &common.runtime_directory;
+        durable_files::take_volume_directory(root)?;
+        for directory in [&root.join(naming_contract::files::CONFIGURATION), &root.join(PUBLISHED)] {
             durable_files::create_private_directory(directory)?;
         }
+        let management = Management::new(common.management.clone());
+        let (published_trust, mirror) = match &common.authority.trust_config_map {
+            Some(name) => {
+                let directory = root.join(PUBLISHED);
+                let mirror = TrustMirror::begin(management.api()?, name, directory.clone(), board.clone());
+                (directory, Some(mirror))
+            }
+            // The command line is wrong without one of both.
+            None => (common.authority.trust_directory.clone().unwrap_or_default(), None),
+        };
         let keeper = CertificateKeeper::new(
             KeeperConfiguration {
                 instance: instance.clone(),
                 authority_url: common.authority.authority_url.clone(),
                 caller_token_file: common.authority.caller_token_file.clone(),
-                published_trust: common.authority.trust_directory.clone(),
-                runtime_directory: common.runtime_directory.clone(),
+                published_trust,
+                runtime_directory: root.clone(),
                 leaves: needs.leaves.to_vec(),
                 shared_keys: needs.shared_keys.to_vec(),
                 bundles: needs.bundles.to_vec(),
             },
             board.clone(),
         );
-        let paths = Paths::new(common.runtime_directory.clone());
-        Ok(Self { context: Context { instance, board, paths, child }, keeper, tasks, stop })
+        let paths = Paths::new(root.clone());
+        let context = Context { instance, board, paths, management, child };
+        Ok(Self { context, keeper, mirror, tasks, stop })
     }
 
     /// Obtains everything; false if a stop was asked for first.
     async fn bootstrap(&self, signals: &Signals) -> Result<bool, RuntimeError> {
         let progress = BoardProgress { board: &self.context.board, state: State::Bootstrapping };
+        let obtain = async {
+            if let Some(mirror) = &self.mirror {
+                wait_for(&mut mirror.holds(self.keeper.bundles()), MIRROR_PACE, &progress).await;
+            }
+            self.keeper.obtain(&progress).await
+        };
         tokio::select! {
-            obtained = self.keeper.obtain(&progress) => obtained.map(|()| true).map_err(RuntimeError::from),
+            obtained = obtain => obtained.map(|()| true).map_err(RuntimeError::from),
             signal = signals.stop_asked() => {
                 self.context.board.enter(State::Stopped, &format!("{signal} before anything was started"));
                 Ok(false)
@@ -116,14 +148,11 @@ async fn supervise<A: SupervisedComponent>(
     let (changes, told) = mpsc::channel(16);
     let (restart, restarts) = mpsc::channel(4);
     let restarter = Restarter {
-        coordination: RestartCoordination::new(
-            common
-                .authority
-                .restart_lock_directory
-                .as_ref()
-                .map(|directory| directory.join(A::COMPONENT.name())),
-        ),
-        replicas: supervision.replica_health.clone(),
+        turns: turns(&common.authority, A::COMPONENT, frame)?,
+        replicas: match &supervision.replica_service {
+            Some(service) => Replicas::Behind { service: service.clone(), own: common.pod_address },
+            None => Replicas::Listed(supervision.replica_health.clone()),
+        },
         board: frame.context.board.clone(),
         health: HealthClient::new(Duration::from_secs(1))?,
     };
@@ -133,6 +162,23 @@ async fn supervise<A: SupervisedComponent>(
         never = frame.keeper.keep(changes) => match never {},
         () = restarter.follow(told, restart) => Ok(1),
     }
+}
+
+fn turns(
+    authority: &AuthorityArguments,
+    component: naming_contract::Component,
+    frame: &Frame,
+) -> Result<RestartTurns, RuntimeError> {
+    if let Some(name) = &authority.restart_lease {
+        let owners = frame.mirror.as_ref().map(TrustMirror::owners);
+        let context = &frame.context;
+        let turns = LeaseTurns::new(context.management.api()?, name, &context.instance, component, owners);
+        return Ok(RestartTurns::Lease(Box::new(turns)));
+    }
+    Ok(match &authority.restart_lock_directory {
+        Some(directory) => RestartTurns::File(FileTurns::new(directory.join(component.name()))),
+        None => RestartTurns::None,
+    })
 }
 
 pub(crate) async fn run_service<S: Service>(

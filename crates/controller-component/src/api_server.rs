@@ -10,6 +10,7 @@ use mutual_tls::{TlsFiles, http_client};
 use serde::Deserialize;
 use tokio::task::JoinSet;
 
+use crate::serving::{ApiServer, ServingApiServers};
 use crate::skew;
 
 /// One request. /readyz of an API server that has just lost etcd takes 4 s.
@@ -38,7 +39,7 @@ impl Condition for ReadyApiServer<'_> {
 
 /// API servers of which each that answers is new enough for a component of this version.
 pub(crate) struct NewEnoughApiServers<'a> {
-    pub(crate) servers: &'a [String],
+    pub(crate) servers: &'a ServingApiServers,
     pub(crate) files: &'a TlsFiles,
     pub(crate) ours: KubernetesVersion,
 }
@@ -51,10 +52,17 @@ impl Condition for NewEnoughApiServers<'_> {
     }
 
     async fn look(&mut self) -> Sighting<()> {
+        let servers = match self.servers.now().await {
+            Ok(servers) => servers,
+            Err(why) => return Sighting::NotYet(why),
+        };
         let mut asked = JoinSet::new();
-        for server in self.servers {
-            let (server, files) = (server.clone(), self.files.clone());
-            asked.spawn(async move { version(&server, &files).await.map(|answer| (server, answer)) });
+        for server in servers {
+            let files = self.files.clone();
+            asked.spawn(async move {
+                let answer = version(&server, &files).await?;
+                Some((server.described(), answer))
+            });
         }
         let mut versions = Vec::new();
         while let Some(finished) = asked.join_next().await {
@@ -95,12 +103,13 @@ struct VersionDocument {
 }
 
 /// None when it does not answer; an error when its version is none that is supported.
-async fn version(server: &str, files: &TlsFiles) -> Option<Result<KubernetesVersion, String>> {
-    let client = http_client(&files.authority, Some(files), LIMIT).ok()?;
-    let response = client.get(format!("{}/version", server.trim_end_matches('/'))).send().await.ok()?;
+async fn version(server: &ApiServer, files: &TlsFiles) -> Option<Result<KubernetesVersion, String>> {
+    let client = server.client(files, LIMIT).ok()?;
+    let response = client.get(format!("{}/version", server.url())).send().await.ok()?;
     if !response.status().is_success() {
         return None;
     }
     let document: VersionDocument = response.json().await.ok()?;
-    Some(KubernetesVersion::parse(&document.git_version).map_err(|error| format!("{server}: {error}")))
+    let version = KubernetesVersion::parse(&document.git_version);
+    Some(version.map_err(|error| format!("{}: {error}", server.described())))
 }

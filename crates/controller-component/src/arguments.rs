@@ -4,8 +4,10 @@
 use std::net::IpAddr;
 
 use clap::Args;
+use component_runtime::RuntimeError;
 use naming_contract::ports;
 
+use crate::serving::{ApiServerReplicas, ServingApiServers};
 use crate::{ControllerConfiguration, Kind};
 
 /// Where the API servers are, and where the component serves.
@@ -22,6 +24,15 @@ pub struct LeaderElectedArguments {
         value_delimiter = ','
     )]
     serving_api_servers: Vec<String>,
+    /// Name and port behind which the API servers are that serve now, one address each; none of these may be older
+    #[arg(
+        long,
+        env = "PILOTHOUSE_API_SERVER_REPLICAS",
+        value_name = "HOST:PORT",
+        conflicts_with = "serving_api_servers",
+        value_parser = ApiServerReplicas::parse
+    )]
+    api_server_replicas: Option<ApiServerReplicas>,
     /// Where the component serves its health and metrics
     #[arg(long, env = "PILOTHOUSE_BIND_ADDRESS", default_value = "0.0.0.0", value_name = "IP")]
     bind_address: IpAddr,
@@ -32,14 +43,15 @@ pub struct LeaderElectedArguments {
 
 impl LeaderElectedArguments {
     /// The configuration of a component of this kind, without what only some of them have.
-    #[must_use]
-    pub fn configuration(self, kind: Kind) -> ControllerConfiguration {
-        let serving_api_servers = if self.serving_api_servers.is_empty() {
-            vec![self.api_server.clone()]
-        } else {
-            self.serving_api_servers
+    pub fn configuration(self, kind: Kind) -> Result<ControllerConfiguration, RuntimeError> {
+        let serving_api_servers = match self.api_server_replicas {
+            Some(replicas) => ServingApiServers::behind(replicas, &self.api_server)?,
+            None if self.serving_api_servers.is_empty() => {
+                ServingApiServers::Listed(vec![self.api_server.clone()])
+            }
+            None => ServingApiServers::Listed(self.serving_api_servers),
         };
-        ControllerConfiguration {
+        Ok(ControllerConfiguration {
             kind,
             api_server: self.api_server,
             serving_api_servers,
@@ -52,6 +64,6 @@ impl LeaderElectedArguments {
             pod_subnets: Vec::new(),
             service_subnets: Vec::new(),
             cluster_name: None,
-        }
+        })
     }
 }

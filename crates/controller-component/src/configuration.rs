@@ -11,7 +11,7 @@ use component_flags::{
 };
 use component_runtime::Paths;
 
-use crate::Kind;
+use crate::{Kind, ServingApiServers};
 
 /// What one leader-elected component is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub struct ControllerConfiguration {
     /// The API server that it talks to: one URL behind which all of them are.
     pub api_server: String,
     /// Each API server that may serve it; none of those that answer may be older than it is.
-    pub serving_api_servers: Vec<String>,
+    pub serving_api_servers: ServingApiServers,
     /// Where it serves health and metrics; its certificate must hold this address unless it is unspecified.
     pub bind_address: IpAddr,
     /// Where it serves health and metrics.

@@ -9,9 +9,11 @@ mod configuration;
 mod hostname;
 mod kind;
 mod leadership;
+mod serving;
 mod skew;
 
 pub use arguments::LeaderElectedArguments;
 pub use component::Controller;
 pub use configuration::ControllerConfiguration;
 pub use kind::Kind;
+pub use serving::{ApiServerReplicas, ServingApiServers};

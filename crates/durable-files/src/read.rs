@@ -22,6 +22,14 @@ pub fn read_private(path: &Path, limit: u64) -> Result<Vec<u8>, FileError> {
     read_opened(&file, path, limit)
 }
 
+/// Reads a secret that may have been put there by kubelet, which decides by uid and fsGroup of the Pod who may read it: 0600,
+/// 0640 or 0644 (`pkg/volume/projected`). What kubelet mounts is known by its symbolic link into `..data`; everything else is
+/// read as by [`read_private`].
+pub fn read_mounted_secret(path: &Path, limit: u64) -> Result<Vec<u8>, FileError> {
+    let by_kubelet = path.read_link().is_ok_and(|target| target.starts_with("..data"));
+    if by_kubelet { read_limited(path, limit) } else { read_private(path, limit) }
+}
+
 /// Refuses a file or directory that group or others may access.
 pub fn is_private(path: &Path) -> Result<(), FileError> {
     let metadata = path.metadata().map_err(|error| FileError::io("inspect", path, error))?;

@@ -3,7 +3,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use crate::{FileError, staging};
@@ -31,6 +31,21 @@ pub fn create_private_directory(path: &Path) -> Result<(), FileError> {
             .map_err(|error| FileError::io("make private", path, error))?;
     }
     Ok(())
+}
+
+/// The same for what may be the root of a volume that somebody else made. kubelet's belong to root and are open to a
+/// group or to everybody, but only in their own Pod; such a mount is taken as it is, and what is made in it is private.
+pub fn take_volume_directory(path: &Path) -> Result<(), FileError> {
+    let foreign = path.metadata().is_ok_and(|metadata| metadata.uid() != nix::unistd::geteuid().as_raw());
+    if foreign && is_mount_point(path) { Ok(()) } else { create_private_directory(path) }
+}
+
+/// By the kernel's own table: a volume may lie on the same device as the directory that it is mounted in.
+fn is_mount_point(path: &Path) -> bool {
+    let Ok(path) = path.canonicalize() else { return false };
+    let Ok(table) = fs::read_to_string("/proc/self/mountinfo") else { return false };
+    // proc(5): the fifth field; spaces in it are written as octal numbers, and no volume of ours has any.
+    table.lines().filter_map(|line| line.split(' ').nth(4)).any(|mounted| Path::new(mounted) == path)
 }
 
 fn replace_file(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileError> {
@@ -63,4 +78,28 @@ pub(crate) fn sync_directory(path: &Path) -> Result<(), FileError> {
     File::open(path)
         .and_then(|directory| directory.sync_all())
         .map_err(|error| FileError::io("sync", path, error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mount_points_are_told_from_directories() {
+        assert!(is_mount_point(Path::new("/proc")));
+        assert!(is_mount_point(Path::new("/proc/self/../../proc/.")));
+        assert!(!is_mount_point(Path::new("/proc/self")));
+        assert!(!is_mount_point(Path::new("/does-not-exist")));
+    }
+
+    #[test]
+    fn a_directory_of_ours_is_made_private_wherever_it_lies() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("volume");
+        for _ in 0..2 {
+            take_volume_directory(&path).unwrap();
+            assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o700);
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o777)).unwrap();
+        }
+    }
 }

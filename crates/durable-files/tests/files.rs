@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use durable_files::{
     ContentWatch, FileError, FileLock, create_directory_once, create_private_directory, read_limited,
-    read_private, replace_directory, write_private, write_public,
+    read_mounted_secret, read_private, replace_directory, write_private, write_public,
 };
 
 fn mode(path: &Path) -> u32 {
@@ -77,6 +77,22 @@ fn directories_are_created_private_and_made_private() {
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
     create_private_directory(&path).unwrap();
     assert_eq!(mode(&path), 0o700);
+}
+
+#[test]
+fn kubelet_decides_who_reads_what_it_mounts() {
+    let root = tempfile::tempdir().unwrap();
+    let (mounted, lone) = (root.path().join("token"), root.path().join("lone"));
+    fs::create_dir(root.path().join("..2026_11_22")).unwrap();
+    fs::write(root.path().join("..2026_11_22/token"), "secret").unwrap();
+    std::os::unix::fs::symlink("..2026_11_22", root.path().join("..data")).unwrap();
+    std::os::unix::fs::symlink("..data/token", &mounted).unwrap();
+    fs::write(&lone, "secret").unwrap();
+    for path in [&mounted, &lone] {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o640)).unwrap();
+    }
+    assert_eq!(read_mounted_secret(&mounted, 6).unwrap(), b"secret");
+    assert!(matches!(read_mounted_secret(&lone, 6), Err(FileError::Exposed { .. })));
 }
 
 #[test]

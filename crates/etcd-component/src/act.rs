@@ -1,6 +1,8 @@
 //! Carries out the planner's steps on volume, record and cluster, and renders the three ways of starting.
 //! Refuses to choose a step.
 
+use std::time::Duration;
+
 use certificates::{Authority, Profile};
 use cluster_record::{ClusterRecord, Creation, InitialMember, MemberLine};
 use component_flags::{EtcdFlags, InitialClusterState, TlsServerFiles};
@@ -9,10 +11,15 @@ use etcd_membership::{
     AsideReason, EtcdError, Identity, Line, MemberClient, Observation, Record, RejoinLock, Step,
 };
 
-use crate::EtcdConfiguration;
+use crate::KnownMember;
 use crate::addresses::{Addresses, listen_url};
 use crate::beside::{Member, now};
 use crate::peers::{VOLUME_DETAIL, VOLUME_HAS_DATA, VOLUME_IS_EMPTY};
+
+/// Longer than one call to the management cluster may take.
+const RECORD_LIMIT: Duration = Duration::from_secs(6);
+/// A member with data needs the record for nothing but to notice that it is gone.
+const RECORD_LIMIT_WITH_DATA: Duration = Duration::from_secs(1);
 
 /// Why a step could not be taken now.
 #[derive(Debug, thiserror::Error)]
@@ -49,14 +56,21 @@ impl Member {
         let volume = self.files.with(super::volume::VolumeFiles::read).await?;
         let has_data = volume.data == etcd_membership::Data::Present;
         self.board.detail(VOLUME_DETAIL, if has_data { VOLUME_HAS_DATA } else { VOLUME_IS_EMPTY });
-        let record = match self.record.read() {
-            Ok(None) => Record::Absent,
-            Ok(Some(record)) => self.concerning_me(record),
-            Err(error) => Record::Unreadable(telemetry::error_chain(&error)),
+        let limit = if has_data { RECORD_LIMIT_WITH_DATA } else { RECORD_LIMIT };
+        let record = match tokio::time::timeout(limit, self.record.read()).await {
+            Ok(Ok(None)) => Record::Absent,
+            Ok(Ok(Some(record))) => {
+                *self.last_record.borrow_mut() = Some(record.clone());
+                self.concerning_me(record)
+            }
+            Ok(Err(error)) => Record::Unreadable(telemetry::error_chain(&error)),
+            Err(_late) => {
+                Record::Unreadable(format!("{} cannot be read within {limit:?}", self.record.origin()))
+            }
         };
         Ok(Observation {
             me: self.instance.clone(),
-            wanted: self.configuration.members.clone(),
+            wanted: self.members.known().iter().map(KnownMember::wanted).collect(),
             volume,
             record,
             live: None,
@@ -85,11 +99,11 @@ impl Member {
             Step::ClearLeftovers => self.files.with(super::volume::VolumeFiles::clear_leftovers).await?,
             Step::MoveDataAside(reason) => self.move_data_aside(*reason).await?,
             Step::CreateRecord => {
-                let record = ClusterRecord::for_founding(initial_members(&self.configuration));
+                let record = ClusterRecord::for_founding(initial_members(&self.members.known()));
                 self.create(&record).await?;
             }
             Step::RewriteRecord => {
-                let founders = initial_members(&self.configuration);
+                let founders = initial_members(&self.members.known());
                 let volume_id = seen.volume.id.as_deref();
                 self.create(&ClusterRecord::from_a_survivor(founders, &self.instance, volume_id)).await?;
             }
@@ -155,7 +169,7 @@ impl Member {
     }
 
     async fn add_me(&self, seen: &Observation) -> Result<(), StepError> {
-        let Some(me) = self.configuration.me(&self.instance) else { return Ok(()) };
+        let me = self.members.me();
         let client = self.serving_client().await?;
         let (cluster, member) = client.add_learner(&me.peer_url).await?;
         let identity = Identity { name: seen.me.clone(), cluster, member };
@@ -167,19 +181,21 @@ impl Member {
         self.peers.serving_client().await.ok_or(StepError::NobodyServes)
     }
 
-    /// What a starting step means for etcd's flags; none if it is no start.
+    /// What a starting step means for etcd's flags; none if it is no start. Looks at nothing: the step follows from the
+    /// record that was read for it.
     pub(crate) fn start(&self, step: &Step) -> Result<Option<Start>, StepError> {
-        let record = self.record.read();
         let start = match step {
             Step::StartNew => {
-                let record = record?
+                let record = self.last_record.borrow().clone();
+                let record = record
                     .ok_or_else(|| cluster_record::RecordError::Missing { origin: self.record.origin() })?;
                 let members =
                     record.initial_members.into_iter().map(|founder| (founder.name, founder.peer_url));
                 Start { members: members.collect(), token: record.token, state: InitialClusterState::New }
             }
             Step::StartJoining(members) => {
-                Start { members: members.clone(), token: token(record), state: InitialClusterState::Existing }
+                let state = InitialClusterState::Existing;
+                Start { members: members.clone(), token: self.token(), state }
             }
             Step::StartExisting => self.start_on_data(),
             _ => return Ok(None),
@@ -189,17 +205,18 @@ impl Member {
 
     /// etcd ignores members and token while there is data; should it vanish this instant, `existing` founds nothing.
     pub(crate) fn start_on_data(&self) -> Start {
-        let members = self.configuration.members.iter();
-        let members = members.map(|member| (member.name.clone(), member.peer_url.clone()));
-        Start {
-            members: members.collect(),
-            token: token(self.record.read()),
-            state: InitialClusterState::Existing,
-        }
+        let known = self.members.known();
+        let members = known.iter().map(|member| (member.name.clone(), member.peer_url.clone()));
+        Start { members: members.collect(), token: self.token(), state: InitialClusterState::Existing }
+    }
+
+    /// Only founding depends on it.
+    fn token(&self) -> String {
+        self.last_record.borrow().as_ref().map_or_else(|| "unknown".to_owned(), |record| record.token.clone())
     }
 
     pub(crate) fn flags(&self, start: Start, addresses: Addresses, paths: &Paths) -> EtcdFlags {
-        let me = self.configuration.me(&self.instance);
+        let me = self.members.me();
         let tls = |profile, authority| {
             let leaf = paths.leaf(profile, authority);
             TlsServerFiles { trusted_authority: leaf.authority, certificate: leaf.certificate, key: leaf.key }
@@ -208,9 +225,9 @@ impl Member {
             name: self.instance.clone(),
             data_directory: self.files.data(),
             listen_peer_urls: vec![listen_url(addresses.peer)],
-            advertise_peer_urls: me.iter().map(|me| me.peer_url.clone()).collect(),
+            advertise_peer_urls: vec![me.peer_url.clone()],
             listen_client_urls: vec![listen_url(addresses.client)],
-            advertise_client_urls: me.iter().map(|me| me.client_url.clone()).collect(),
+            advertise_client_urls: vec![me.client_url.clone()],
             listen_client_http_urls: vec![listen_url(addresses.http)],
             initial_cluster: start.members,
             initial_cluster_token: start.token,
@@ -223,15 +240,8 @@ impl Member {
 }
 
 /// All wanted members as founders.
-pub(crate) fn initial_members(configuration: &EtcdConfiguration) -> Vec<InitialMember> {
-    let founder = |member: &etcd_membership::WantedMember| InitialMember {
-        name: member.name.clone(),
-        peer_url: member.peer_url.clone(),
-    };
-    configuration.members.iter().map(founder).collect()
-}
-
-/// Only founding depends on it.
-fn token(record: Result<Option<ClusterRecord>, cluster_record::RecordError>) -> String {
-    record.ok().flatten().map_or_else(|| "unknown".to_owned(), |record| record.token)
+pub(crate) fn initial_members(members: &[KnownMember]) -> Vec<InitialMember> {
+    let founder =
+        |member: &KnownMember| InitialMember { name: member.name.clone(), peer_url: member.peer_url.clone() };
+    members.iter().map(founder).collect()
 }

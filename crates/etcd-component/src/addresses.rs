@@ -3,10 +3,9 @@
 
 use std::net::SocketAddr;
 
-use etcd_membership::WantedMember;
-use supervision::PrepareError;
+use component_runtime::RuntimeError;
 
-use crate::EtcdConfiguration;
+use crate::{EtcdConfiguration, KnownMember};
 
 /// Where one member listens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,7 +16,7 @@ pub(crate) struct Addresses {
 }
 
 impl Addresses {
-    pub(crate) fn of(me: &WantedMember, configuration: &EtcdConfiguration) -> Result<Self, PrepareError> {
+    pub(crate) fn of(me: &KnownMember, configuration: &EtcdConfiguration) -> Result<Self, RuntimeError> {
         let at = |port| SocketAddr::new(configuration.listen_address, port);
         Ok(Self {
             peer: at(port_of(&me.peer_url)?),
@@ -41,13 +40,9 @@ pub(crate) fn local_url(address: SocketAddr) -> String {
     format!("https://{}", preflight::reached_at(address.ip(), address.port()))
 }
 
-fn port_of(url: &str) -> Result<u16, PrepareError> {
+fn port_of(url: &str) -> Result<u16, RuntimeError> {
     authority(url).and_then(|authority| authority.rsplit_once(':')?.1.parse().ok()).ok_or_else(|| {
-        PrepareError {
-            what: format!("{url} is no URL of the form https://HOST:PORT"),
-            remedy: "correct --member".to_owned(),
-            source: None,
-        }
+        RuntimeError::setting(format!("{url} is no URL of the form https://HOST:PORT"), "correct --member")
     })
 }
 
@@ -59,20 +54,23 @@ pub(crate) fn authority(url: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
+    use cluster_record::RecordStore;
+
     use super::*;
+    use crate::MemberSource;
 
     #[test]
     fn ports_come_from_the_members_urls() {
-        let member = |peer: &str| WantedMember {
+        let member = |peer: &str| KnownMember {
             name: "etcd-0".into(),
             peer_url: peer.into(),
             client_url: "https://[::1]:2379/".into(),
+            health_url: None,
         };
         let configuration = EtcdConfiguration {
             data_directory: "/data".into(),
-            cluster_record: "/record".into(),
-            members: vec![],
-            peer_health: [].into(),
+            cluster_record: RecordStore::file("/record"),
+            members: MemberSource::Listed(vec![]),
             listen_address: "0.0.0.0".parse().unwrap(),
             http_port: 2381,
             quota_backend_bytes: None,

@@ -5,13 +5,14 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
-use cluster_record::RecordStore;
+use cluster_record::{ClusterRecord, RecordStore};
 use etcd_membership::{MemberId, RejoinLock};
 use health_endpoints::StatusBoard;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::crash_note::CrashNote;
+use crate::members::Members;
 use crate::own_member::OwnMember;
 use crate::peers::Peers;
 use crate::volume::VolumeFiles;
@@ -26,7 +27,10 @@ pub(crate) struct Member {
     pub(crate) configuration: EtcdConfiguration,
     pub(crate) board: StatusBoard,
     pub(crate) files: VolumeFiles,
+    pub(crate) members: Rc<Members>,
     pub(crate) record: RecordStore,
+    /// As it was when it was last read.
+    pub(crate) last_record: RefCell<Option<ClusterRecord>>,
     pub(crate) own: OwnMember,
     pub(crate) peers: Peers,
     pub(crate) rejoin_lock: RefCell<Option<RejoinLock>>,

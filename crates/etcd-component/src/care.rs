@@ -6,7 +6,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use cluster_record::{ClusterRecord, MemberLine};
-use etcd_membership::{Care, Caretaker, ClusterView, EtcdError, Identity, MemberClient, MemberStatus};
+use etcd_membership::{
+    Care, Caretaker, ClusterView, EtcdError, Identity, ListedMember, MemberClient, MemberStatus,
+};
 use tokio::time::Instant;
 
 use crate::act::initial_members;
@@ -16,9 +18,13 @@ use crate::crash_note::CrashNote;
 const ROUND: Duration = Duration::from_secs(1);
 /// Until a member serves and is written down: whoever waits for its ids waits no longer than this.
 const FIRST_ROUNDS: Duration = Duration::from_millis(200);
+/// While there is a member that nobody knows.
+const MEMBERS_EVERY: Duration = Duration::from_secs(5);
 const CALL_LIMIT: Duration = Duration::from_secs(2);
-/// A record that was lost, or put back from a copy, is noticed within this time.
-const RECORD_EVERY: Duration = Duration::from_secs(10);
+/// After it could not be written.
+const RECORD_AGAIN: Duration = Duration::from_secs(10);
+/// The record must not hold up what is done for the members.
+const RECORD_LIMIT: Duration = Duration::from_secs(5);
 
 /// Until dropped.
 pub(crate) async fn care(member: Rc<Member>) {
@@ -43,7 +49,9 @@ struct Remembered {
     data_was_there: bool,
     identity: Option<Identity>,
     record_checked: Option<Instant>,
+    record_failure: Option<String>,
     peers_asked: Option<Instant>,
+    members_looked_up: Option<Instant>,
 }
 
 impl Member {
@@ -89,7 +97,7 @@ impl Member {
             caretaker.look(&view(&status, Vec::new(), BTreeMap::new()), now);
             return Ok(());
         }
-        self.care_for_others(&own, &status, caretaker, now).await
+        self.care_for_others(&own, &status, caretaker, remembered, now).await
     }
 
     fn tell(&self, status: &MemberStatus) {
@@ -120,7 +128,9 @@ impl Member {
 
     /// My line says: this volume, started. A record that is gone is written anew, with all members as started.
     async fn remember_in_record(&self, remembered: &mut Remembered) {
-        if remembered.record_checked.is_some_and(|at| at.elapsed() < RECORD_EVERY) {
+        let every = self.record.look_every();
+        let pause = if remembered.record_failure.is_some() { every.min(RECORD_AGAIN) } else { every };
+        if remembered.record_checked.is_some_and(|at| at.elapsed() < pause) {
             return;
         }
         remembered.record_checked = Some(Instant::now());
@@ -129,8 +139,8 @@ impl Member {
                 Ok(volume) => volume.id,
                 Err(error) => return Err(telemetry::error_chain(&error)),
             };
-            if self.record.read().map_err(|error| telemetry::error_chain(&error))?.is_none() {
-                let founders = initial_members(&self.configuration);
+            if self.record.read().await.map_err(|error| telemetry::error_chain(&error))?.is_none() {
+                let founders = initial_members(&self.members.known());
                 let record = ClusterRecord::from_a_survivor(founders, &self.instance, volume_id.as_deref());
                 self.record.create(&record).await.map_err(|error| telemetry::error_chain(&error))?;
                 tracing::warn!(
@@ -144,9 +154,14 @@ impl Member {
             };
             self.record.change(change).await.map(drop).map_err(|error| telemetry::error_chain(&error))
         };
-        if let Err(error) = written.await {
-            tracing::warn!(error, "this member's line cannot be written to the cluster record");
+        let failure = match tokio::time::timeout(RECORD_LIMIT, written).await {
+            Ok(written) => written.err(),
+            Err(_late) => Some(format!("{} does not answer within {RECORD_LIMIT:?}", self.record.origin())),
+        };
+        if let Some(error) = failure.as_ref().filter(|_| failure != remembered.record_failure) {
+            tracing::warn!(error, "this member's line cannot be written to the cluster record; tried again");
         }
+        remembered.record_failure = failure;
     }
 
     async fn give_lock_back(&self, own: &MemberClient) {
@@ -160,14 +175,28 @@ impl Member {
         }
     }
 
+    /// A member that joined since we started can only be asked how far it is when we know where it is.
+    async fn get_to_know(&self, members: &[ListedMember], remembered: &mut Remembered) {
+        let known = self.members.known();
+        let stranger = |member: &ListedMember| !known.iter().any(|known| member.stands_for(&known.wanted()));
+        let lately = remembered.members_looked_up.is_some_and(|at| at.elapsed() < MEMBERS_EVERY);
+        if self.members.may_change() && !lately && members.iter().any(stranger) {
+            remembered.members_looked_up = Some(Instant::now());
+            let look = self.members.look().await;
+            tracing::debug!(?look, "looked up the members, of which one was unknown");
+        }
+    }
+
     async fn care_for_others(
         &self,
         own: &MemberClient,
         status: &MemberStatus,
         caretaker: &mut Caretaker,
+        remembered: &mut Remembered,
         now: Duration,
     ) -> Result<(), EtcdError> {
         let members = own.quorum(CALL_LIMIT).await?.members;
+        self.get_to_know(&members, remembered).await;
         let applied = if members.iter().any(|member| member.learner) {
             self.peers.statuses().await.into_iter().map(|peer| (peer.member, peer.applied)).collect()
         } else {
@@ -194,7 +223,7 @@ impl Member {
 
 fn view(
     status: &MemberStatus,
-    members: Vec<etcd_membership::ListedMember>,
+    members: Vec<ListedMember>,
     applied: BTreeMap<etcd_membership::MemberId, u64>,
 ) -> ClusterView {
     ClusterView { me: status.member, leader: status.leader, members, applied }

@@ -8,13 +8,14 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use certificates::{Authority, Profile};
-use cluster_record::RecordStore;
 use component_flags::etcd;
 use component_runtime::{Context, RuntimeError};
 use conditions::{Backoff, Progress, Silent};
 use durable_files::FileLock;
 use etcd_membership::quorum::decides;
-use etcd_membership::{Data, Departure, EtcdError, PeerIntent, SelfAtDeparture, Step, departure, next_step};
+use etcd_membership::{
+    Data, Departure, EtcdError, PeerAtDeparture, PeerIntent, SelfAtDeparture, Step, departure, next_step,
+};
 use health_endpoints::HealthClient;
 use preflight::{UpstreamBinary, wait_for_port};
 use supervision::{ChildCommand, ChildEnding, Health, PrepareError, Supervised};
@@ -24,6 +25,7 @@ use crate::EtcdConfiguration;
 use crate::act::{Start, StepError};
 use crate::addresses::Addresses;
 use crate::beside::{Member, Seen, Tasks, now};
+use crate::members::{Look, Members};
 use crate::own_member::OwnMember;
 use crate::peers::Peers;
 use crate::volume::{VolumeError, VolumeFiles};
@@ -39,6 +41,8 @@ const CONFIRM_LIMIT: Duration = Duration::from_secs(3);
 const OTHERS_FOLLOW: Duration = Duration::from_millis(250);
 /// What a leader gains by going last is 7 s; followers without clients are gone within 1 s.
 const OTHERS_FIRST_LIMIT: Duration = Duration::from_secs(5);
+/// While a stop is held back; whoever scales or uninstalls is noticed so soon.
+const LOOK_AT_MEMBERS_EVERY: Duration = Duration::from_secs(2);
 const REPORT_EVERY: Duration = Duration::from_secs(10);
 
 /// One member and its supervision.
@@ -54,24 +58,19 @@ pub struct EtcdMember {
 impl EtcdMember {
     /// A member that is not running yet. Must be used in a `LocalSet`: it cares for the others in the background.
     pub fn new(configuration: EtcdConfiguration, context: Context) -> Result<Self, RuntimeError> {
-        let Some(me) = configuration.me(&context.instance) else {
-            let names: Vec<&str> = configuration.members.iter().map(|member| member.name.as_str()).collect();
-            return Err(RuntimeError::setting(
-                format!("{} is none of the members ({})", context.instance, names.join(", ")),
-                "name it with --member NAME=PEER_URL,CLIENT_URL, or correct --instance-name",
-            ));
-        };
-        let addresses = Addresses::of(me, &configuration)
-            .map_err(|error| RuntimeError::setting(error.what, error.remedy))?;
+        let members = Rc::new(Members::new(configuration.members.clone(), &context.instance)?);
+        let addresses = Addresses::of(members.me(), &configuration)?;
         let files = context.paths.leaf(Profile::EtcdMemberClient, Authority::Etcd);
         let health = HealthClient::new(PEER_HEALTH_LIMIT)?;
         let member = Member {
             instance: context.instance.clone(),
             board: context.board.clone(),
             files: VolumeFiles::new(configuration.data_directory.clone()),
-            record: RecordStore::file(&configuration.cluster_record),
+            record: configuration.cluster_record.clone(),
+            last_record: RefCell::new(None),
             own: OwnMember::new(addresses, files.clone()),
-            peers: Peers::new(&context.instance, &configuration, files, health),
+            peers: Peers::new(Rc::clone(&members), files, health),
+            members,
             rejoin_lock: RefCell::new(None),
             crashes: std::cell::Cell::default(),
             seen: Seen::default(),
@@ -110,6 +109,9 @@ impl EtcdMember {
 
     async fn one_step(&self) -> Result<Outcome, StepError> {
         self.take_volume().await?;
+        if let Some(wait) = self.look_at_members().await? {
+            return Ok(wait);
+        }
         let mut seen = self.member.observe().await?;
         let mut step = next_step(&seen);
         if step == Step::AskPeers {
@@ -155,6 +157,35 @@ impl EtcdMember {
         Ok(())
     }
 
+    /// Who should exist, read anew. With data, what was known of it before is good enough while nobody can say.
+    async fn look_at_members(&self) -> Result<Option<Outcome>, StepError> {
+        let members = &self.member.members;
+        if !members.may_change() {
+            return Ok(None);
+        }
+        let awaits = format!("{} to say which members there should be", members.source());
+        let seen = match members.look().await {
+            Look::Wanted => {
+                let known = members.known();
+                self.member.files.with(move |files| files.write_members(&known)).await?;
+                return Ok(None);
+            }
+            Look::NotWanted(seen) => {
+                let awaits = format!("{} to want {}", members.source(), self.member.instance);
+                return Ok(Some(Outcome::Wait { awaits, seen }));
+            }
+            Look::NobodyWanted(seen) | Look::Unknown(seen) => seen,
+        };
+        if self.member.files.with(VolumeFiles::has_data).await?
+            && let Some(known) = self.member.files.with(VolumeFiles::members).await?
+        {
+            tracing::info!(awaits, seen, "starting with the members that were known before");
+            members.recall(known);
+            return Ok(None);
+        }
+        Ok(Some(Outcome::Wait { awaits, seen }))
+    }
+
     fn argv(&self, start: Start) -> Result<Vec<String>, PrepareError> {
         let operators = &self.context.child.extra_arguments;
         let flags = self.member.flags(start, self.addresses, &self.context.paths);
@@ -176,7 +207,7 @@ impl EtcdMember {
     fn alive(&self, livez: Result<(), String>) -> Result<(), String> {
         let seen = &self.member.seen;
         let others = seen.peers_serving();
-        if seen.data_is_gone.get() && decides(others, self.member.configuration.members.len()) {
+        if seen.data_is_gone.get() && decides(others, self.member.members.known().len()) {
             return Err("its data directory was deleted".to_owned());
         }
         match livez {
@@ -228,8 +259,27 @@ impl Supervised for EtcdMember {
     async fn hold_back(&self, progress: &dyn Progress) {
         let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_millis(500));
         let began = Instant::now();
+        let mut all_go = false;
+        let mut next_look = began;
         loop {
-            let peers = self.member.peers.at_departure().await;
+            if Instant::now() >= next_look {
+                next_look = Instant::now() + LOOK_AT_MEMBERS_EVERY;
+                match self.member.members.look().await {
+                    Look::NotWanted(why) => {
+                        tracing::info!(why, "this member is not expected back");
+                        return;
+                    }
+                    Look::NobodyWanted(why) => {
+                        tracing::info!(why, "no member is expected back");
+                        all_go = true;
+                    }
+                    Look::Wanted | Look::Unknown(_) => {}
+                }
+            }
+            let mut peers = self.member.peers.at_departure().await;
+            if all_go {
+                peers.iter_mut().for_each(PeerAtDeparture::goes_too);
+            }
             let own = SelfAtDeparture {
                 serves: self.member.seen.serves.get(),
                 leads: self.member.seen.leads.get(),

@@ -1,28 +1,27 @@
 //! What one member's supervisor is told, and how patiently its child is supervised.
 //! Refuses flags of etcd: component-flags renders those.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use certificates::{Authority, Profile};
+use cluster_record::RecordStore;
 use component_runtime::Needs;
-use etcd_membership::WantedMember;
 use health_endpoints::ReloadBehaviour::{NeedsRestart, OwnClient, Reloads};
 use supervision::{Configuration, GoodEndings};
 
+use crate::MemberSource;
+
 /// Settings of one member.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct EtcdConfiguration {
     /// The volume: etcd's data and what the supervisor writes beside it.
     pub data_directory: PathBuf,
-    /// The file of the cluster record, shared by all members' supervisors.
-    pub cluster_record: PathBuf,
+    /// The cluster record, shared by all members' supervisors.
+    pub cluster_record: RecordStore,
     /// All members that should exist, this one among them.
-    pub members: Vec<WantedMember>,
-    /// Health endpoints of the other members' supervisors, by name.
-    pub peer_health: BTreeMap<String, String>,
+    pub members: MemberSource,
     /// Where etcd listens, for everything.
     pub listen_address: IpAddr,
     /// Port of etcd's own HTTP endpoints.
@@ -53,15 +52,5 @@ impl EtcdConfiguration {
         timings.drain_budget = Duration::from_secs(25);
         timings.wedge_after = Duration::from_secs(10);
         policy
-    }
-
-    /// This member's own entry.
-    pub(crate) fn me(&self, instance: &str) -> Option<&WantedMember> {
-        self.members.iter().find(|member| member.name == instance)
-    }
-
-    /// The other members that should exist.
-    pub(crate) fn others<'a>(&'a self, instance: &'a str) -> impl Iterator<Item = &'a WantedMember> {
-        self.members.iter().filter(move |member| member.name != instance)
     }
 }

@@ -9,6 +9,7 @@ mod care;
 mod component;
 mod configuration;
 mod crash_note;
+mod members;
 mod own_member;
 mod peers;
 mod space;
@@ -16,4 +17,4 @@ mod volume;
 
 pub use component::EtcdMember;
 pub use configuration::{EtcdConfiguration, NEEDS};
-pub use etcd_membership::WantedMember;
+pub use members::{KnownMember, MemberSource, MembersOfSet};

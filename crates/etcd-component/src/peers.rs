@@ -1,19 +1,20 @@
 //! Asks the other members: their etcd (do they have quorum, who leads) and their supervisors (do they stay, have they data).
 //! Every question is bounded and goes to all at once. Refuses to remember answers.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use etcd_membership::{
-    LiveView, MemberClient, MemberId, MemberStatus, PeerAtDeparture, PeerIntent, PeerReport, PeerView,
-    Quorum, WantedMember,
+    LiveView, MemberClient, MemberId, MemberStatus, PeerAtDeparture, PeerIntent, PeerReport, PeerView, Quorum,
 };
 use health_endpoints::{HealthClient, State, StatusDocument};
 use mutual_tls::TlsFiles;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-use crate::EtcdConfiguration;
+use crate::KnownMember;
 use crate::addresses::authority;
+use crate::members::Members;
 
 /// A member that does not answer for so long is taken for one that does not answer.
 const ETCD_LIMIT: Duration = Duration::from_secs(2);
@@ -22,34 +23,17 @@ pub(crate) const VOLUME_DETAIL: &str = "volume";
 pub(crate) const VOLUME_HAS_DATA: &str = "data";
 pub(crate) const VOLUME_IS_EMPTY: &str = "empty";
 
-/// The other members.
-#[derive(Debug, Clone)]
+/// The other members, whoever they are at each question.
+#[derive(Clone)]
 pub(crate) struct Peers {
-    others: Vec<Peer>,
+    members: Rc<Members>,
     files: TlsFiles,
     health: HealthClient,
 }
 
-#[derive(Debug, Clone)]
-struct Peer {
-    name: String,
-    client_url: String,
-    health_url: Option<String>,
-}
-
 impl Peers {
-    pub(crate) fn new(
-        instance: &str,
-        configuration: &EtcdConfiguration,
-        files: TlsFiles,
-        health: HealthClient,
-    ) -> Self {
-        let peer = |member: &WantedMember| Peer {
-            name: member.name.clone(),
-            client_url: member.client_url.clone(),
-            health_url: configuration.peer_health.get(&member.name).cloned(),
-        };
-        Self { others: configuration.others(instance).map(peer).collect(), files, health }
+    pub(crate) fn new(members: Rc<Members>, files: TlsFiles, health: HealthClient) -> Self {
+        Self { members, files, health }
     }
 
     /// Everything that the planner wants to know from others.
@@ -142,21 +126,21 @@ impl Peers {
         &self.files
     }
 
-    async fn of_each<T, F>(&self, ask: impl Fn(Peer, TlsFiles, HealthClient) -> F) -> Vec<T>
+    async fn of_each<T, F>(&self, ask: impl Fn(KnownMember, TlsFiles, HealthClient) -> F) -> Vec<T>
     where
         T: Send + 'static,
         F: Future<Output = T> + Send + 'static,
     {
         let mut asked = JoinSet::new();
-        for peer in &self.others {
-            asked.spawn(ask(peer.clone(), self.files.clone(), self.health.clone()));
+        for peer in self.members.others() {
+            asked.spawn(ask(peer, self.files.clone(), self.health.clone()));
         }
         asked.join_all().await
     }
 }
 
 /// None: no answer at all. Some(None): an answer, but no quorum behind it.
-async fn ask_etcd(peer: &Peer, files: &TlsFiles) -> Option<Option<Quorum>> {
+async fn ask_etcd(peer: &KnownMember, files: &TlsFiles) -> Option<Option<Quorum>> {
     let client = reach(peer, files).await?;
     let (status, quorum) = tokio::join!(client.status(ETCD_LIMIT), client.quorum(ETCD_LIMIT));
     match (quorum, status) {
@@ -170,7 +154,7 @@ async fn ask_etcd(peer: &Peer, files: &TlsFiles) -> Option<Option<Quorum>> {
 }
 
 /// A client, if anybody listens: the client library itself would keep trying until its own deadline.
-async fn reach(peer: &Peer, files: &TlsFiles) -> Option<MemberClient> {
+async fn reach(peer: &KnownMember, files: &TlsFiles) -> Option<MemberClient> {
     if !connects(&peer.client_url).await {
         return None;
     }
@@ -192,7 +176,7 @@ async fn connects(url: &str) -> bool {
     matches!(tokio::time::timeout(ETCD_LIMIT, TcpStream::connect(address)).await, Ok(Ok(_)))
 }
 
-async fn ask_report(peer: &Peer, health: &HealthClient) -> PeerReport {
+async fn ask_report(peer: &KnownMember, health: &HealthClient) -> PeerReport {
     let Some(url) = &peer.health_url else { return PeerReport::NotAskable };
     let Ok(document) = health.status(url).await else { return PeerReport::Silent };
     match document.details.get(VOLUME_DETAIL).map(String::as_str) {

@@ -5,10 +5,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use cluster_record::random_identifier;
-use durable_files::{FileError, FileLock, create_private_directory, read_limited, write_private};
+use durable_files::{
+    FileError, FileLock, create_private_directory, read_limited, take_volume_directory, write_private,
+};
 use etcd_membership::{ClusterId, Data, Identity, MemberId, Volume};
 use serde::{Deserialize, Serialize};
 
+use crate::KnownMember;
 use crate::crash_note::CrashNote;
 
 /// etcd writes at least this much (one page of its database and a record of its log) when it does anything.
@@ -20,6 +23,7 @@ const SMALL_FILE: u64 = 16 * 1024;
 
 const DATA: &str = "member-data";
 const ASIDE: &str = "member-data.aside-";
+const MEMBERS: &str = "members.json";
 
 /// Why the volume cannot be used now.
 #[derive(Debug, thiserror::Error)]
@@ -79,7 +83,7 @@ impl VolumeFiles {
 
     /// Makes the volume ours for as long as the lock lives.
     pub(crate) fn lock(&self) -> Result<FileLock, VolumeError> {
-        create_private_directory(&self.root)?;
+        take_volume_directory(&self.root)?;
         Ok(FileLock::acquire(&self.root.join("lock"))?)
     }
 
@@ -157,6 +161,21 @@ impl VolumeFiles {
         let path = self.root.join("crashes.json");
         let bytes = serde_json::to_vec(&note)
             .map_err(|source| VolumeError::Damaged { path: path.clone(), source })?;
+        Ok(write_private(&path, &bytes)?)
+    }
+
+    /// The members that should exist, as they were known when this volume was last used.
+    pub(crate) fn members(&self) -> Result<Option<Vec<KnownMember>>, VolumeError> {
+        self.json(MEMBERS)
+    }
+
+    pub(crate) fn write_members(&self, members: &[KnownMember]) -> Result<(), VolumeError> {
+        if self.members().is_ok_and(|known| known.as_deref() == Some(members)) {
+            return Ok(());
+        }
+        let path = self.root.join(MEMBERS);
+        let damaged = |source| VolumeError::Damaged { path: path.clone(), source };
+        let bytes = serde_json::to_vec_pretty(members).map_err(damaged)?;
         Ok(write_private(&path, &bytes)?)
     }
 

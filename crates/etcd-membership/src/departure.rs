@@ -28,6 +28,15 @@ pub enum PeerIntent {
     },
 }
 
+impl PeerAtDeparture {
+    /// It will stop as well, though it may not have been told yet: nobody wants any member any more.
+    pub fn goes_too(&mut self) {
+        if self.intent == PeerIntent::Stays {
+            self.intent = PeerIntent::Leaves { runs: self.serves };
+        }
+    }
+}
+
 /// How the member itself does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SelfAtDeparture {
@@ -109,6 +118,15 @@ mod tests {
             Departure::Go,
             "there is no quorum to lose"
         );
+    }
+
+    #[test]
+    fn nobody_is_held_back_for_members_that_will_be_told_to_stop() {
+        let mut peers = [peer("b", true, PeerIntent::Stays), peer("c", false, PeerIntent::Unknown)];
+        assert!(matches!(departure("a", SERVES, &peers), Departure::Hold(_)));
+        peers.iter_mut().for_each(PeerAtDeparture::goes_too);
+        assert_eq!(departure("a", SERVES, &peers), Departure::Go);
+        assert_eq!(departure("a", LEADS, &peers), Departure::LetOthersGoFirst);
     }
 
     #[test]

@@ -32,6 +32,8 @@ pub struct Desired {
     pub name: String,
     /// The whole object, with apiVersion, kind and metadata.
     pub body: Value,
+    /// Whether it must exist. If not, and it is ours, it is removed.
+    pub exists: bool,
 }
 
 /// What the list is made from.

@@ -57,6 +57,8 @@ impl fmt::Display for ApiServerAddress {
 
 const NAMESPACE: &str = "default";
 const SERVICE: &str = "kubernetes";
+/// Beside that of the first family; removed when there is one family only.
+const SECOND_SLICE: &str = "kubernetes-ipv6";
 
 /// Endpoints and one slice for each IP family, as kube-apiserver's own reconciler names and labels them.
 pub(crate) fn desired(addresses: &[ApiServerAddress], port: u16) -> Vec<Desired> {
@@ -71,10 +73,12 @@ pub(crate) fn desired(addresses: &[ApiServerAddress], port: u16) -> Vec<Desired>
         addresses.iter().copied().partition(|address| address.0.is_ipv4());
     let mut list = vec![endpoints(&addresses, port)];
     // The slice of the only or first family has the name that kube-apiserver gives it.
-    let families = [(first, "IPv4"), (second, "IPv6")];
-    for (addresses, family) in families.into_iter().filter(|(addresses, _)| !addresses.is_empty()) {
-        let name = if list.len() == 1 { SERVICE.to_owned() } else { format!("{SERVICE}-ipv6") };
-        list.push(slice(&name, family, &addresses, port));
+    if first.is_empty() {
+        list.push(slice(SERVICE, "IPv6", &second, port));
+        list.push(slice(SECOND_SLICE, "IPv6", &[], port));
+    } else {
+        list.push(slice(SERVICE, "IPv4", &first, port));
+        list.push(slice(SECOND_SLICE, "IPv6", &second, port));
     }
     list
 }
@@ -93,7 +97,13 @@ fn endpoints(addresses: &[ApiServerAddress], port: u16) -> Desired {
         },
         "subsets": [{ "addresses": addresses, "ports": [{ "name": "https", "port": port, "protocol": "TCP" }] }],
     });
-    Desired { resource: Resource::Endpoints, namespace: Some(NAMESPACE), name: SERVICE.to_owned(), body }
+    Desired {
+        resource: Resource::Endpoints,
+        namespace: Some(NAMESPACE),
+        name: SERVICE.to_owned(),
+        body,
+        exists: true,
+    }
 }
 
 fn slice(name: &str, family: &str, addresses: &[ApiServerAddress], port: u16) -> Desired {
@@ -113,7 +123,13 @@ fn slice(name: &str, family: &str, addresses: &[ApiServerAddress], port: u16) ->
         "endpoints": endpoints,
         "ports": [{ "name": "https", "port": port, "protocol": "TCP" }],
     });
-    Desired { resource: Resource::EndpointSlice, namespace: Some(NAMESPACE), name: name.to_owned(), body }
+    Desired {
+        resource: Resource::EndpointSlice,
+        namespace: Some(NAMESPACE),
+        name: name.to_owned(),
+        body,
+        exists: !addresses.is_empty(),
+    }
 }
 
 #[cfg(test)]
@@ -141,7 +157,7 @@ mod tests {
     fn each_family_has_its_slice_and_the_first_has_the_services_name() {
         let names = |texts: &[&str]| -> Vec<String> {
             let addresses: Vec<ApiServerAddress> = texts.iter().map(|text| text.parse().unwrap()).collect();
-            desired(&addresses, 6443).iter().map(Desired::described).collect()
+            desired(&addresses, 6443).iter().filter(|it| it.exists).map(Desired::described).collect()
         };
         assert_eq!(
             names(&["192.0.2.1"]),
@@ -151,6 +167,8 @@ mod tests {
             names(&["2001:db8::1"]),
             ["Endpoints default/kubernetes", "EndpointSlice default/kubernetes"]
         );
+        let lone = desired(&["192.0.2.1".parse().unwrap()], 6443);
+        assert!(lone.iter().any(|it| !it.exists && it.name == SECOND_SLICE), "one of an earlier time goes");
         assert_eq!(
             names(&["2001:db8::1", "192.0.2.1"]).last().unwrap(),
             "EndpointSlice default/kubernetes-ipv6"

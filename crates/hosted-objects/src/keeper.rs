@@ -1,6 +1,7 @@
 //! Rounds for ever, and how they go, told on the board.
 //! Refuses to give up: an API server that is away is waited for, and what was right before stays right meanwhile.
 
+use std::cell::RefCell;
 use std::time::Duration;
 
 use conditions::Backoff;
@@ -8,7 +9,7 @@ use health_endpoints::{State, StatusBoard};
 use telemetry::error_chain;
 use tokio::time::{Instant, interval, sleep};
 
-use crate::{Desired, Outcome, Reconciler};
+use crate::{EndpointSource, HostedObjects, Outcome, Reconciler};
 
 /// A deletion or a change by somebody else is repaired within this time.
 const ROUND_EVERY: Duration = Duration::from_secs(5);
@@ -19,28 +20,42 @@ const READY_FOR: Duration = Duration::from_secs(30);
 /// The board counts readiness as stale after 2 s.
 const TELL_EVERY: Duration = Duration::from_secs(1);
 
-/// Keeps the objects in place. Never returns; dropping it is safe at any time.
-pub async fn keep_in_place(reconciler: &Reconciler, objects: &[Desired], board: &StatusBoard) {
-    let last =
-        std::cell::RefCell::new(Last { good: None, trouble: "the first round is not finished".to_owned() });
+/// Keeps the objects in place, the endpoints of `kubernetes` with the addresses of `source`. Never returns; dropping it is
+/// safe at any time.
+pub async fn keep_in_place(
+    reconciler: &Reconciler,
+    source: &EndpointSource,
+    api_server_port: u16,
+    board: &StatusBoard,
+) {
+    let last = RefCell::new(Last { good: None, trouble: "the first round is not finished".to_owned() });
     let rounds = async {
         let mut backoff = Backoff::new(Duration::from_millis(200), ROUND_EVERY);
         loop {
-            let failure = match tokio::time::timeout(ROUND_LIMIT, reconciler.round(objects)).await {
-                Ok(Ok(outcomes)) => {
+            let addresses = source.addresses().await;
+            let objects = HostedObjects {
+                // Without an address the endpoints stay as they are.
+                api_server_addresses: addresses.clone().unwrap_or_default(),
+                api_server_port,
+            }
+            .desired();
+            let round = tokio::time::timeout(ROUND_LIMIT, reconciler.round(&objects)).await;
+            let failure = match (round, addresses) {
+                (Ok(Ok(outcomes)), Ok(_)) => {
                     succeeded(&last, board, &outcomes);
                     backoff.reset();
                     sleep(ROUND_EVERY).await;
                     continue;
                 }
-                Ok(Err(error)) => error_chain(&error),
-                Err(_elapsed) => {
+                (Ok(Ok(_)), Err(lacking)) => lacking,
+                (Ok(Err(error)), _) => error_chain(&error),
+                (Err(_elapsed), _) => {
                     format!("a round over {} objects took longer than {ROUND_LIMIT:?}", objects.len())
                 }
             };
             let news = last.borrow().trouble != failure;
             if news {
-                tracing::info!(failure, "the hosted objects cannot be looked at; trying on");
+                tracing::info!(failure, "not all hosted objects are in place; trying on");
                 board.observed(&failure);
             }
             last.borrow_mut().trouble = failure;
@@ -54,7 +69,7 @@ pub async fn keep_in_place(reconciler: &Reconciler, objects: &[Desired], board: 
             board.readiness(last.borrow().readiness());
         }
     };
-    tokio::join!(rounds, telling);
+    tokio::join!(rounds, telling, source.keep_up());
 }
 
 struct Last {
@@ -71,7 +86,7 @@ impl Last {
     }
 }
 
-fn succeeded(last: &std::cell::RefCell<Last>, board: &StatusBoard, outcomes: &[Outcome]) {
+fn succeeded(last: &RefCell<Last>, board: &StatusBoard, outcomes: &[Outcome]) {
     let mut last = last.borrow_mut();
     last.good = Some(Instant::now());
     last.trouble.clear();

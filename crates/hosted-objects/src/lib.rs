@@ -2,6 +2,7 @@
 //! endpoints of the `kubernetes` Service. Made, and repaired for ever. Refuses everything that a user might own.
 
 mod desired;
+mod endpoint_source;
 mod endpoints;
 mod keeper;
 mod likeness;
@@ -9,6 +10,7 @@ mod reconcile;
 mod roles;
 
 pub use desired::{Desired, HostedObjects, Resource};
+pub use endpoint_source::{EndpointService, EndpointSource};
 pub use endpoints::{ApiServerAddress, ApiServerAddressError};
 pub use keeper::keep_in_place;
 pub use reconcile::{Outcome, ReconcileError, Reconciler};

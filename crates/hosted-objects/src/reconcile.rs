@@ -1,5 +1,6 @@
 //! One round: every desired object is looked at, and made or repaired where it differs.
-//! Refuses to delete anything but a binding whose role Kubernetes does not let us change.
+//! Refuses to delete anything but what Kubernetes does not let us change (a binding's role, a slice's family) and slices
+//! of our own that are not needed any more.
 
 use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, Preconditions};
 use kube::core::GroupVersionKind;
@@ -25,7 +26,7 @@ pub enum Outcome {
     AlreadyThere,
     /// It did not exist.
     Made,
-    /// Somebody had changed it.
+    /// Somebody had changed it, or it is not to exist any more.
     Repaired,
 }
 
@@ -88,6 +89,14 @@ impl Reconciler {
         let api = api(client, desired);
         let live = api.get_opt(&desired.name).await.map_err(failed)?;
         let outcome = match &live {
+            Some(live) if !desired.exists && is_ours(live) => {
+                let parameters = DeleteParams::default().preconditions(exactly(live));
+                return match api.delete(&desired.name, &parameters).await {
+                    Ok(_) => Ok(Outcome::Repaired),
+                    Err(error) => Err(failed(error)),
+                };
+            }
+            _ if !desired.exists => return Ok(Outcome::AlreadyThere),
             None => Outcome::Made,
             Some(live) if is_like(&serde_json::to_value(live).map_err(malformed)?, &desired.body) => {
                 return Ok(Outcome::AlreadyThere);
@@ -98,15 +107,11 @@ impl Reconciler {
         let applied = api.patch(&desired.name, &parameters, &Patch::Apply(&desired.body)).await;
         match (applied, live) {
             (Ok(_), _) => Ok(outcome),
-            // The role of a binding cannot be changed: it is replaced, and only that very one.
+            // What cannot be changed is replaced, and only that very one.
             (Err(kube::Error::Api(status)), Some(live))
-                if status.code == 422 && is_binding(desired.resource) =>
+                if status.code == 422 && has_an_immutable_field(desired.resource) =>
             {
-                let this_one = Preconditions {
-                    uid: live.metadata.uid,
-                    resource_version: live.metadata.resource_version,
-                };
-                let parameters = DeleteParams::default().preconditions(this_one);
+                let parameters = DeleteParams::default().preconditions(exactly(&live));
                 api.delete(&desired.name, &parameters).await.map_err(failed)?;
                 let parameters = PatchParams::apply(FIELD_MANAGER).force();
                 api.patch(&desired.name, &parameters, &Patch::Apply(&desired.body)).await.map_err(failed)?;
@@ -117,8 +122,18 @@ impl Reconciler {
     }
 }
 
-fn is_binding(resource: Resource) -> bool {
-    matches!(resource, Resource::ClusterRoleBinding | Resource::RoleBinding)
+/// The role of a binding, the address family of a slice.
+fn has_an_immutable_field(resource: Resource) -> bool {
+    matches!(resource, Resource::ClusterRoleBinding | Resource::RoleBinding | Resource::EndpointSlice)
+}
+
+fn is_ours(live: &DynamicObject) -> bool {
+    let managers = live.metadata.managed_fields.iter().flatten();
+    managers.filter_map(|entry| entry.manager.as_deref()).any(|manager| manager == FIELD_MANAGER)
+}
+
+fn exactly(live: &DynamicObject) -> Preconditions {
+    Preconditions { uid: live.metadata.uid.clone(), resource_version: live.metadata.resource_version.clone() }
 }
 
 fn api(client: &kube::Client, desired: &Desired) -> Api<DynamicObject> {

@@ -32,7 +32,7 @@ fn object(resource: Resource, namespace: Option<&'static str>, name: &str, rest:
     if let (Some(body), Value::Object(rest)) = (body.as_object_mut(), rest) {
         body.extend(rest);
     }
-    Desired { resource, namespace, name: name.to_owned(), body }
+    Desired { resource, namespace, name: name.to_owned(), body, exists: true }
 }
 
 fn binding_of_group(name: &str, group: &str, role: &str) -> Desired {

@@ -23,6 +23,8 @@ pub(crate) fn arguments(blueprint: &Blueprint<'_>, component: Component, ordinal
         Component::KubeControllerManager => kube_controller_manager(&mut line),
         Component::KubeScheduler | Component::CloudControllerManager => leader_elected(&mut line),
         Component::ClusterBootstrap => cluster_bootstrap(&mut line),
+        // Not planned: whoever has a machine starts its kubelet.
+        Component::Node => {}
     }
     line.child();
     line.arguments

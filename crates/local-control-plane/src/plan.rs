@@ -195,6 +195,7 @@ pub(crate) fn count(settings: &Settings, component: Component) -> u32 {
         Component::KubeControllerManager => settings.controller_managers,
         Component::KubeScheduler => settings.schedulers,
         Component::CloudControllerManager => settings.cloud_controller_managers(),
+        Component::Node => 0,
     }
 }
 

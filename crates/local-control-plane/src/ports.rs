@@ -59,6 +59,8 @@ impl PortBlock {
             Component::KubeControllerManager => 40,
             Component::KubeScheduler => 48,
             Component::CloudControllerManager => 56,
+            // Listens on its own machine; the block's end, which nobody is given.
+            Component::Node => SIZE,
         };
         let stride = if component == Component::Etcd { 4 } else { 2 };
         let place = match port_use {

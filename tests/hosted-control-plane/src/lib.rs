@@ -1,0 +1,24 @@
+//! What the tests of the chart share: a tenant who may do nothing but administer one namespace, releases that he installs,
+//! and looks at what they become. Refuses fakes: kubelets, containerd, kube-proxy, CNI and helm are the real ones.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    clippy::missing_panics_doc,
+    reason = "test code: a broken expectation is a failed test, and measurements are printed"
+)]
+
+mod helm;
+mod hosted;
+mod pods;
+mod release;
+mod stage;
+mod tenant;
+
+pub use helm::{Helm, Told, chart};
+pub use hosted::Hosted;
+pub use pods::{PodView, pod_views};
+pub use release::Release;
+pub use stage::{Stage, helm_binary};
+pub use tenant::Tenant;

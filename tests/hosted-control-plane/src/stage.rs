@@ -1,0 +1,57 @@
+//! The three nodes on which everything here is shown, with our images loaded.
+//! Refuses to outlive its test: what it made goes when it is dropped.
+
+use std::path::PathBuf;
+
+use management_cluster::{Binaries, ManagementCluster, NodeMonitor, Options};
+
+/// Three nodes, made for one test.
+pub struct Stage {
+    /// The cluster.
+    pub cluster: ManagementCluster,
+    /// Its directory; dropped after it.
+    _directory: tempfile::TempDir,
+}
+
+impl Stage {
+    /// Brings the nodes up; with a `monitor`, dead ones are noticed sooner than upstream's 50 s.
+    pub async fn up(name: &str, monitor: Option<NodeMonitor>) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let binaries = Binaries {
+            ours: variable("PILOTHOUSE_BINARIES"),
+            components: variable("PILOTHOUSE_COMPONENTS"),
+            node_tools: variable("PILOTHOUSE_NODE_TOOLS"),
+        };
+        let cache = variable("PILOTHOUSE_IMAGE_CACHE");
+        let mut options = Options::new(directory.path().join("state"), cache, binaries);
+        options.name = name.to_owned();
+        options.node_monitor = monitor;
+        options.images = archives();
+        options.tells = true;
+        let cluster = ManagementCluster::up(options).await.expect("three nodes are Ready");
+        Self { cluster, _directory: directory }
+    }
+}
+
+/// helm, the version that most people have.
+#[must_use]
+pub fn helm_binary() -> PathBuf {
+    variable("PILOTHOUSE_HELM")
+}
+
+/// Our images, as `cargo xtask images` writes them.
+fn archives() -> Vec<PathBuf> {
+    let directory = variable("PILOTHOUSE_IMAGES");
+    let entries = std::fs::read_dir(&directory).expect("the images are there");
+    let archives: Vec<PathBuf> = entries
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "tar"))
+        .collect();
+    assert!(!archives.is_empty(), "{} holds no archives; run `cargo xtask images`", directory.display());
+    archives
+}
+
+fn variable(name: &str) -> PathBuf {
+    let value = std::env::var_os(name);
+    PathBuf::from(value.unwrap_or_else(|| panic!("{name} is not set; run `cargo xtask test --step hosted`")))
+}
