@@ -211,6 +211,23 @@ mod tests {
     }
 
     #[test]
+    fn a_node_is_known_by_its_own_name_and_kube_proxies_by_one() {
+        let own = ["10.1.2.3".parse().unwrap()];
+        let requester = Requester { instance: "Node-1", names: &own };
+        let contents = |profile| leaf_contents(profile, requester, &settings()).unwrap();
+        let client = contents(Profile::NodeClient);
+        assert_eq!(client.common_name, "system:node:node-1");
+        assert_eq!(client.organisation.as_deref(), Some("system:nodes"));
+        assert!(client.names.is_empty());
+        let serving = contents(Profile::NodeServing);
+        assert_eq!((serving.common_name.as_str(), serving.organisation), ("node-1", None));
+        assert!(serving.names.contains(&own[0]));
+        assert_eq!(contents(Profile::KubeProxyClient).common_name, "system:kube-proxy");
+        let wrong = Requester { instance: "node-1,system:masters", names: &[] };
+        assert!(leaf_contents(Profile::NodeClient, wrong, &settings()).is_err());
+    }
+
+    #[test]
     fn names_that_are_none_are_refused() {
         for wrong in ["", "a b", "-a", "a..b", "*.example.com", "système", &"a".repeat(64)] {
             assert!(wrong.parse::<LeafName>().is_err(), "{wrong:?}");
