@@ -18,6 +18,8 @@ pub(crate) enum Purpose {
     Build,
     /// Build the images.
     Images,
+    /// Run nodes on this machine.
+    Nodes,
     /// Run the tests.
     Tests,
 }
@@ -31,7 +33,7 @@ struct Requirement {
     present: fn() -> bool,
 }
 
-const REQUIREMENTS: [Requirement; 7] = [
+const REQUIREMENTS: [Requirement; 8] = [
     Requirement {
         name: "cc",
         why: "links the binaries and compiles aws-lc",
@@ -68,10 +70,17 @@ const REQUIREMENTS: [Requirement; 7] = [
         present: || find("runc").is_some() || Path::new("/usr/sbin/runc").exists(),
     },
     Requirement {
+        name: "nft",
+        why: "Services and host ports of nodes are nftables rules",
+        package: "nftables",
+        purpose: Purpose::Nodes,
+        present: || find("nft").is_some() || Path::new("/usr/sbin/nft").exists(),
+    },
+    Requirement {
         name: "ip",
-        why: "tests make networks of their own",
+        why: "nodes and tests have networks of their own",
         package: "iproute2",
-        purpose: Purpose::Tests,
+        purpose: Purpose::Nodes,
         present: || find("ip").is_some(),
     },
     Requirement {
@@ -208,7 +217,8 @@ mod tests {
         assert!(
             Purpose::Components < Purpose::Build
                 && Purpose::Build < Purpose::Images
-                && Purpose::Images < Purpose::Tests
+                && Purpose::Images < Purpose::Nodes
+                && Purpose::Nodes < Purpose::Tests
         );
     }
 }

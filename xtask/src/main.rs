@@ -9,6 +9,7 @@ mod checkout;
 mod components;
 mod images;
 mod machine;
+mod management_cluster;
 mod program;
 mod stopwatch;
 mod test;
@@ -41,6 +42,8 @@ enum Command {
     Images(images::Arguments),
     /// Generate what follows from the chart's values, or check the charts without a cluster.
     Chart(chart::Arguments),
+    /// A real Kubernetes cluster on this machine, to try the chart on: up, down, kubeconfig, load-images and more.
+    ManagementCluster(management_cluster::Arguments),
     /// Check what compilers do not: module docs, file lengths, pure cores, names, machine traces.
     Tidy,
 }
@@ -53,6 +56,7 @@ fn main() -> ExitCode {
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Images(arguments) => images::run(&arguments),
         Command::Chart(arguments) => chart::run(&arguments),
+        Command::ManagementCluster(arguments) => management_cluster::run(&arguments),
         Command::Tidy => tidy::run(),
     };
     match outcome {

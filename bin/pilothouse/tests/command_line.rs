@@ -56,6 +56,11 @@ fn help_of_logs() {
 }
 
 #[test]
+fn help_of_node_credentials() {
+    insta::assert_snapshot!(help(&["node-credentials"]));
+}
+
+#[test]
 fn help_of_down() {
     insta::assert_snapshot!(help(&["down"]));
 }

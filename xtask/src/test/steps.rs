@@ -7,8 +7,8 @@ use anyhow::{Context, Result, ensure};
 
 use super::licences;
 use crate::cargo_metadata::{Package, Workspace};
-use crate::components::{self, Release};
-use crate::{chart, images, machine, program, tidy};
+use crate::components::{self, Release, Tools};
+use crate::{chart, images, machine, management_cluster, program, tidy};
 
 #[derive(Clone, Copy)]
 pub(super) struct Step {
@@ -62,7 +62,8 @@ fn unit() -> Result<()> {
 
 /// Everything that the tests start, into target/ci.
 fn binaries() -> Result<()> {
-    program::run(&mut Workspace::read()?.build_products("ci"))
+    program::run(&mut Workspace::read()?.build_products("ci"))?;
+    program::run(&mut management_cluster::build("ci"))
 }
 
 /// First what needs no binaries.
@@ -104,6 +105,7 @@ fn tests(release: &Release, of: impl Fn(&Package) -> bool) -> Result<Command> {
     let mut command = program::cargo();
     command.args(["test", "--workspace"]).args(workspace.tests(of));
     command.env("PILOTHOUSE_COMPONENTS", components::ensure(release)?);
+    command.env("PILOTHOUSE_NODE_TOOLS", components::ensure_tools(Tools::Node)?);
     command.env("PILOTHOUSE_BINARIES", workspace.target_directory.join("ci"));
     if let Some(library) = machine::fake_clock() {
         command.env("PILOTHOUSE_FAKE_CLOCK", library);

@@ -1,0 +1,232 @@
+//! One client: a steady rhythm of reads, lists, writes and deletes, one after the other, over one kept connection or a new
+//! one for each. Retries only what the protocol asks to retry, and writes that down apart.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::Method;
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use tokio_util::sync::CancellationToken;
+
+use super::connection::Connection;
+use super::ledger::Ledger;
+use super::numbered_object::{Collection, Read, ReadList, body};
+use super::recorder::Recorder;
+use super::server::Server;
+use super::trouble::{Meaning, Trouble};
+use crate::model::{Attempt, Change, Fate, Operation, Step};
+use crate::settings::Mix;
+
+/// How many objects a client keeps; above it, it deletes.
+const MOST_OBJECTS: usize = 8;
+/// How often a request is tried again because the protocol asks for it.
+const MOST_RETRIES: usize = 5;
+
+/// What all clients have together.
+pub(crate) struct ClientContext {
+    pub(crate) server: Server,
+    pub(crate) collection: Collection,
+    pub(crate) recorder: Arc<Recorder>,
+    pub(crate) ledger: Ledger,
+    pub(crate) limit: Duration,
+    pub(crate) mix: Mix,
+}
+
+pub(crate) struct Client {
+    context: Arc<ClientContext>,
+    turn: usize,
+    /// Whether each request gets a connection of its own.
+    fresh: bool,
+    kept: Option<Connection>,
+    /// Ours alone to change: number, sequence number, revision.
+    objects: Vec<(u64, u32, u64)>,
+}
+
+impl Client {
+    pub(crate) fn new(context: Arc<ClientContext>, number: usize, fresh: bool) -> Self {
+        Self { context, turn: number, fresh, kept: None, objects: Vec::new() }
+    }
+
+    /// Works until stopped; a request that is on its way is waited for. `delay` spreads the clients over one `period`.
+    pub(crate) async fn run(mut self, period: Duration, delay: Duration, stop: CancellationToken) {
+        let mut ticks = interval_at(Instant::now() + delay, period);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let mut due = Instant::now() + delay;
+        while let Some(tick) = stop.run_until_cancelled(ticks.tick()).await {
+            let skipped = (tick.saturating_duration_since(due).as_secs_f64() / period.as_secs_f64()).round();
+            self.context.recorder.records().not_sent += skipped as u64;
+            due = tick + period;
+            self.work().await;
+        }
+    }
+
+    async fn work(&mut self) {
+        let mix = self.context.mix;
+        let draw = rand::random_range(0..mix.total());
+        match draw {
+            draw if draw < mix.reads => self.read().await,
+            draw if draw < mix.reads + mix.lists => self.list().await,
+            draw if draw < mix.reads + mix.lists + mix.deletes && !self.objects.is_empty() => {
+                self.delete().await;
+            }
+            _ => self.write().await,
+        }
+    }
+
+    async fn read(&mut self) {
+        let Some(expectation) = self.context.ledger.any() else { return self.write().await };
+        let path = self.context.collection.path_of(expectation.object);
+        let judge = |context: &ClientContext, found| {
+            let fault = context.ledger.judge(expectation, found);
+            context.recorder.records().stale_reads.extend(fault);
+        };
+        let context = Arc::clone(&self.context);
+        let answer = self
+            .ask(Operation::Read, Method::GET, &path, None, |trouble| {
+                // Whether its absence is right is the ledger's to say; it is an answer either way.
+                trouble.status == Some(404)
+            })
+            .await;
+        match answer {
+            Ok(body) => match serde_json::from_slice::<Read>(&body).ok().and_then(|read| read.numbered()) {
+                Some((_, sequence)) => judge(&context, Some(sequence)),
+                None => context.recorder.records().stale_reads.push(format!("{path}: not an object of ours")),
+            },
+            Err(trouble) if trouble.status == Some(404) => judge(&context, None),
+            Err(_) => {}
+        }
+    }
+
+    async fn list(&mut self) {
+        let expectations = self.context.ledger.all();
+        let path = self.context.collection.path();
+        let Ok(body) = self.ask(Operation::List, Method::GET, &path, None, |_| false).await else { return };
+        let found: BTreeMap<u64, u32> = match serde_json::from_slice::<ReadList>(&body) {
+            Ok(list) => list.items.iter().filter_map(Read::numbered).collect(),
+            Err(_) => BTreeMap::new(),
+        };
+        for expectation in expectations {
+            let fault = self.context.ledger.judge(expectation, found.get(&expectation.object).copied());
+            self.context.recorder.records().stale_reads.extend(fault.map(|fault| format!("list: {fault}")));
+        }
+    }
+
+    /// A new object or the next sequence number of one. An object whose fate is unclear is left alone from then on.
+    async fn write(&mut self) {
+        let create = self.objects.len() < MOST_OBJECTS && (self.objects.is_empty() || rand::random_bool(0.4));
+        let index = if create { self.objects.len() } else { rand::random_range(0..self.objects.len()) };
+        let (object, before) = match self.objects.get(index) {
+            Some((object, sequence, revision)) => (*object, Some((*sequence, *revision))),
+            None => (self.context.ledger.new_object(), None),
+        };
+        let sequence = before.map_or(1, |(sequence, _)| sequence + 1);
+        let body = body(object, sequence, before.map(|(_, revision)| revision));
+        let collection = &self.context.collection;
+        let (method, path) = match before {
+            Some(_) => (Method::PUT, collection.path_of(object)),
+            None => (Method::POST, collection.path()),
+        };
+        let begun = self.context.recorder.now();
+        let answer = self.ask(Operation::Write, method, &path, Some(body), |_| false).await;
+        let revision = |body: &Bytes| {
+            serde_json::from_slice::<Read>(body).map(|read| read.metadata.revision()).unwrap_or_default()
+        };
+        let fate = fate(answer.as_ref().map(|body| Some(revision(body))));
+        self.attempt(Change { object, step: Step::Put(sequence) }, begun, fate);
+        match fate {
+            Fate::Acknowledged(revision) => {
+                let state = (object, sequence, revision.unwrap_or_default());
+                self.context.ledger.acknowledged(object, sequence);
+                if create { self.objects.push(state) } else { self.objects[index] = state }
+            }
+            Fate::Refused if !conflicts(&answer) => {}
+            // A conflict with ourselves means that an earlier write came through after all.
+            Fate::Refused | Fate::Ambiguous => {
+                self.context.ledger.forget(object);
+                if !create {
+                    self.objects.swap_remove(index);
+                }
+            }
+        }
+    }
+
+    async fn delete(&mut self) {
+        let (object, _, _) = self.objects.remove(0);
+        self.context.ledger.deleting(object);
+        let path = self.context.collection.path_of(object);
+        let begun = self.context.recorder.now();
+        let answer = self.ask(Operation::Delete, Method::DELETE, &path, None, |_| false).await;
+        self.attempt(Change { object, step: Step::Deleted }, begun, fate(answer.as_ref().map(|_| None)));
+        self.context.ledger.forget(object);
+    }
+
+    fn attempt(&self, change: Change, begun: crate::model::Moment, fate: Fate) {
+        let ended = self.context.recorder.now();
+        self.context.recorder.records().attempts.push(Attempt { change, begun, ended, fate });
+    }
+
+    /// One request, and again when the protocol asks for it. `is_answer` says which trouble counts as a success.
+    async fn ask(
+        &mut self,
+        operation: Operation,
+        method: Method,
+        path: &str,
+        body: Option<Bytes>,
+        is_answer: impl Fn(&Trouble) -> bool,
+    ) -> Result<Bytes, Trouble> {
+        let mut retries = 0;
+        loop {
+            let begun = self.context.recorder.now();
+            let answer = self.ask_once(method.clone(), path, body.clone()).await;
+            let outcome = match &answer {
+                Err(trouble) if !is_answer(trouble) => Err(trouble),
+                _ => Ok(()),
+            };
+            self.context.recorder.request(operation, begun, outcome);
+            match &answer {
+                Err(Trouble { meaning: Meaning::TryAgain(after), .. }) if retries < MOST_RETRIES => {
+                    retries += 1;
+                    tokio::time::sleep(*after).await;
+                }
+                _ => return answer,
+            }
+        }
+    }
+
+    async fn ask_once(&mut self, method: Method, path: &str, body: Option<Bytes>) -> Result<Bytes, Trouble> {
+        let limit = self.context.limit;
+        if self.fresh {
+            let mut connection = self.connect().await?;
+            return connection.ask(method, path, body, limit).await;
+        }
+        if self.kept.as_ref().is_none_or(Connection::is_closed) {
+            if self.kept.take().is_some() {
+                self.context.recorder.records().reconnects += 1;
+            }
+            self.kept = Some(self.connect().await?);
+        }
+        match &mut self.kept {
+            Some(connection) => connection.ask(method, path, body, limit).await,
+            None => Err(Trouble::new("no connection", "", Meaning::NotDone)),
+        }
+    }
+
+    async fn connect(&mut self) -> Result<Connection, Trouble> {
+        self.turn += 1;
+        self.context.server.connect(self.turn).await
+    }
+}
+
+fn fate(answer: Result<Option<u64>, &Trouble>) -> Fate {
+    match answer {
+        Ok(revision) => Fate::Acknowledged(revision),
+        Err(trouble) if trouble.meaning == Meaning::Unclear => Fate::Ambiguous,
+        Err(_) => Fate::Refused,
+    }
+}
+
+fn conflicts(answer: &Result<Bytes, Trouble>) -> bool {
+    answer.as_ref().is_err_and(|trouble| matches!(trouble.status, Some(404 | 409)))
+}

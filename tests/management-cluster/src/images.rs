@@ -1,0 +1,196 @@
+//! Images that cannot be pulled here: stand-ins of upstream's, by their names and paths, from the same binaries.
+//! Built FROM scratch by buildah, once for each content, kept in a cache. Refuses anything but one static file an image.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+
+use crate::command::Line;
+use crate::error::{ClusterError, Result};
+use crate::options::Binaries;
+
+/// containerd's namespace of kubelet's images.
+pub(crate) const NAMESPACE: &str = "k8s.io";
+/// What holds a Pod's namespaces open.
+pub(crate) const SANDBOX_IMAGE: &str = "pilothouse.test/pause:1";
+/// Cluster DNS.
+pub(crate) const DNS_IMAGE: &str = "registry.k8s.io/coredns/coredns:v1.15.0";
+
+/// One image: a name, a binary, and its path inside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct StandIn {
+    pub(crate) reference: String,
+    binary: PathBuf,
+    path: String,
+    entrypoint: bool,
+}
+
+/// The images of a cluster whose control plane components are of these versions.
+pub(crate) fn stand_ins(binaries: &Binaries, kubernetes: &str, etcd: &str) -> Vec<StandIn> {
+    let tool = |name: &str| binaries.node_tools.join(name);
+    let component = |name: &str| binaries.components.join(name);
+    let image = |reference: String, binary: PathBuf, path: String, entrypoint: bool| StandIn {
+        reference,
+        binary,
+        path,
+        entrypoint,
+    };
+    let mut images = vec![
+        image(SANDBOX_IMAGE.to_owned(), tool("pause"), "/pause".to_owned(), true),
+        image(DNS_IMAGE.to_owned(), tool("coredns"), "/coredns".to_owned(), true),
+        // kubeadm's name for it: the version and the number of the image build.
+        image(
+            format!("registry.k8s.io/etcd:{etcd}-0"),
+            component("etcd"),
+            "/usr/local/bin/etcd".to_owned(),
+            false,
+        ),
+        image(
+            format!("registry.k8s.io/kubectl:v{kubernetes}"),
+            component("kubectl"),
+            "/bin/kubectl".to_owned(),
+            true,
+        ),
+    ];
+    for name in ["kube-apiserver", "kube-controller-manager", "kube-scheduler"] {
+        let reference = format!("registry.k8s.io/{name}:v{kubernetes}");
+        images.push(image(reference, component(name), format!("/usr/local/bin/{name}"), false));
+    }
+    images
+}
+
+/// The versions that binaries tell, without the v.
+pub(crate) async fn versions(binaries: &Binaries) -> Result<(String, String)> {
+    let kubernetes =
+        Line::new(binaries.components.join("kube-apiserver")).arguments(["--version"]).run().await?;
+    let etcd = Line::new(binaries.components.join("etcd")).arguments(["--version"]).run().await?;
+    let word = |text: &str| {
+        let first = text.lines().next().unwrap_or_default();
+        first.split_whitespace().last().unwrap_or_default().trim_start_matches('v').to_owned()
+    };
+    Ok((word(&kubernetes.output), word(&etcd.output)))
+}
+
+/// Builds what is not in the cache yet; the archives of all.
+pub(crate) async fn build_all(images: &[StandIn], cache: &Path) -> Result<Vec<PathBuf>> {
+    durable_files::create_private_directory(cache)?;
+    let mut archives = Vec::new();
+    for image in images {
+        let archive = cache.join(format!("{}.oci.tar", image.fingerprint()?));
+        if !archive.is_file() {
+            build(image, cache, &archive).await?;
+        }
+        archives.push(archive);
+    }
+    Ok(archives)
+}
+
+impl StandIn {
+    /// Over all that decides what comes out.
+    fn fingerprint(&self) -> Result<String> {
+        let mut hash = Sha256::new();
+        let text = format!("{} {} {}", self.reference, self.path, self.entrypoint);
+        hash.update(text);
+        let failed = || ClusterError::path("read", &self.binary);
+        let mut file = fs::File::open(&self.binary).map_err(failed())?;
+        let mut buffer = vec![0; 1 << 20];
+        loop {
+            let count = file.read(&mut buffer).map_err(failed())?;
+            if count == 0 {
+                break;
+            }
+            hash.update(&buffer[..count]);
+        }
+        let mut print = self.reference.replace(['/', ':'], "_") + "-";
+        for byte in &hash.finalize()[..6] {
+            // Writing to a String cannot fail.
+            let _ = write!(print, "{byte:02x}");
+        }
+        Ok(print)
+    }
+
+    fn containerfile(&self) -> String {
+        let entrypoint =
+            if self.entrypoint { format!("ENTRYPOINT [\"{}\"]\n", self.path) } else { String::new() };
+        format!("FROM scratch\nCOPY --chmod=0755 binary {}\n{entrypoint}", self.path)
+    }
+}
+
+async fn build(image: &StandIn, cache: &Path, archive: &Path) -> Result<()> {
+    let work = cache.join(format!(".building-{}", std::process::id()));
+    let outcome = build_in(image, &work, archive).await;
+    let _already_gone = fs::remove_dir_all(&work);
+    outcome
+}
+
+async fn build_in(image: &StandIn, work: &Path, archive: &Path) -> Result<()> {
+    let context = work.join("context");
+    fs::create_dir_all(&context).map_err(ClusterError::path("create", &context))?;
+    let binary = context.join("binary");
+    fs::copy(&image.binary, &binary).map_err(ClusterError::path("copy", &image.binary))?;
+    durable_files::write_public(&context.join("Containerfile"), image.containerfile().as_bytes())?;
+    buildah(work, "build")?
+        .arguments(["--quiet", "--isolation", "chroot", "--identity-label=false", "--format", "oci"])
+        .arguments(["--timestamp", "0", "--tag", &image.reference, "--file"])
+        .arguments([context.join("Containerfile"), context])
+        .run()
+        .await?;
+    let incoming = work.join("image.tar");
+    buildah(work, "push")?
+        .arguments(["--quiet", &image.reference])
+        .arguments([format!("oci-archive:{}:{}", incoming.display(), image.reference)])
+        .run()
+        .await?;
+    fs::rename(&incoming, archive).map_err(ClusterError::path("put in place", archive))
+}
+
+/// With a storage of its own: the user's images and containers are left alone.
+fn buildah(work: &Path, subcommand: &str) -> Result<Line> {
+    Ok(Line::system("buildah")?
+        .environment("CONTAINERS_STORAGE_CONF", "/dev/null")
+        .environment("TMPDIR", work.display().to_string())
+        .arguments(["--root".as_ref(), work.join("root").as_os_str()])
+        .arguments(["--runroot".as_ref(), work.join("run").as_os_str()])
+        .arguments(["--storage-driver", "vfs", "--log-level", "error", subcommand])
+        .limit(Duration::from_secs(300)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn binaries() -> Binaries {
+        Binaries { ours: "/ours".into(), components: "/components".into(), node_tools: "/tools".into() }
+    }
+
+    #[test]
+    fn upstreams_images_have_upstreams_names_and_paths() {
+        let images = stand_ins(&binaries(), "1.37.2", "3.7.3");
+        let find = |reference: &str| images.iter().find(|image| image.reference == reference).unwrap();
+        assert_eq!(find("registry.k8s.io/kube-apiserver:v1.37.2").path, "/usr/local/bin/kube-apiserver");
+        assert_eq!(find("registry.k8s.io/etcd:3.7.3-0").path, "/usr/local/bin/etcd");
+        assert_eq!(find("registry.k8s.io/kubectl:v1.37.2").path, "/bin/kubectl");
+        assert!(!find("registry.k8s.io/etcd:3.7.3-0").containerfile().contains("ENTRYPOINT"));
+    }
+
+    #[test]
+    fn another_binary_is_another_archive() {
+        let directory = tempfile::tempdir().unwrap();
+        let binary = directory.path().join("pause");
+        let image = StandIn {
+            reference: "a/b:1".to_owned(),
+            binary: binary.clone(),
+            path: "/pause".to_owned(),
+            entrypoint: true,
+        };
+        durable_files::write_public(&binary, b"one").unwrap();
+        let first = image.fingerprint().unwrap();
+        assert!(first.starts_with("a_b_1-"), "{first}");
+        durable_files::write_public(&binary, b"two").unwrap();
+        assert_ne!(first, image.fingerprint().unwrap());
+    }
+}

@@ -1,0 +1,75 @@
+//! `cargo xtask management-cluster …`: builds what `up` needs, then becomes tests/management-cluster's own command.
+//! It refuses to interpret that command's flags.
+
+use std::ffi::OsString;
+use std::os::unix::process::CommandExt as _;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use crate::cargo_metadata::Workspace;
+use crate::components::{self, DEFAULT_KUBERNETES, Release, Tools};
+use crate::machine::{self, Purpose};
+use crate::program;
+
+/// The package and its binary.
+const NAME: &str = "management-cluster";
+/// As the end-to-end tests run it.
+const PROFILE: &str = "ci";
+
+/// `up`, `down`, `kubeconfig`, `status`, `load-images`, `kill-node`, `revive-node`; `--help` tells more about each.
+#[derive(clap::Args)]
+#[command(disable_help_flag = true)]
+pub(crate) struct Arguments {
+    /// The subcommand and its flags.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "COMMAND")]
+    words: Vec<OsString>,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let release = Release::pinned(DEFAULT_KUBERNETES)?;
+    let starts = starts(&arguments.words);
+    machine::prepare(if starts { Purpose::Nodes } else { Purpose::Build }, &release.minimum_go())?;
+    let workspace = Workspace::read()?;
+    if starts {
+        program::run(workspace.build_products(PROFILE).arg("--quiet"))?;
+    }
+    program::run(build(PROFILE).arg("--quiet"))?;
+    let mut command = program::program(workspace.target_directory.join(PROFILE).join(NAME));
+    // Relative paths among the flags are meant from where the user stands.
+    command.current_dir(std::env::current_dir().context("cannot tell the current directory")?);
+    if starts {
+        command.env("PILOTHOUSE_COMPONENTS", components::ensure(&release)?);
+        command.env("PILOTHOUSE_NODE_TOOLS", components::ensure_tools(Tools::Node)?);
+    }
+    command.args(&arguments.words);
+    let line = program::line(&command);
+    Err(command.exec()).with_context(|| format!("cannot start `{line}`"))
+}
+
+/// The command that builds its binary into `target/<profile>`.
+pub(crate) fn build(profile: &str) -> Command {
+    let mut command = program::cargo();
+    command.args(["build", "--profile", profile, "--package", NAME, "--bins"]);
+    command
+}
+
+/// Only `up` needs binaries, and not when only its help is wanted.
+fn starts(words: &[OsString]) -> bool {
+    words.first().is_some_and(|word| word == "up")
+        && !words.iter().any(|word| word == "--help" || word == "-h")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_start_builds_everything() {
+        let words = |line: &[&str]| line.iter().map(OsString::from).collect::<Vec<_>>();
+        assert!(starts(&words(&["up", "--nodes", "2"])));
+        assert!(!starts(&words(&["up", "--help"])));
+        assert!(!starts(&words(&["down"])));
+        assert!(!starts(&words(&[])));
+    }
+}
