@@ -58,7 +58,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let workspace = Workspace::read()?;
     let output = match &arguments.output {
         Some(output) => std::path::absolute(output)?,
-        None => workspace.target_directory.join("images"),
+        None => default_output(&workspace),
     };
     let context = output.join("context");
     let binaries = binaries::lay_out(&workspace, &arguments.profile, &context)?;
@@ -71,6 +71,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     within_limit(&images)?;
     println!("{}", output.display());
     Ok(())
+}
+
+/// Where the archives go unless told otherwise.
+pub(crate) fn default_output(workspace: &Workspace) -> PathBuf {
+    workspace.target_directory.join("images")
 }
 
 /// The step of `cargo xtask test`: the same in the profile that the other tests run.

@@ -7,8 +7,8 @@ use anyhow::{Context, Result, ensure};
 
 use super::licences;
 use crate::cargo_metadata::{Package, Workspace};
-use crate::components::{self, Release, Tools};
-use crate::{chart, images, machine, management_cluster, program, tidy};
+use crate::components::{self, DEFAULT_KUBERNETES, Release, Tools};
+use crate::{chart, checkout, images, machine, management_cluster, program, tidy};
 
 #[derive(Clone, Copy)]
 pub(super) struct Step {
@@ -17,7 +17,7 @@ pub(super) struct Step {
     pub(super) run: fn(&Release) -> Result<()>,
 }
 
-pub(super) const STEPS: [Step; 10] = [
+pub(super) const STEPS: [Step; 11] = [
     Step { name: "format", purpose: "rustfmt changes nothing", run: |_| format() },
     Step { name: "lint", purpose: "clippy has nothing to say", run: |_| lint() },
     Step { name: "tidy", purpose: "the rules of this repository", run: |_| tidy::run() },
@@ -40,6 +40,7 @@ pub(super) const STEPS: [Step; 10] = [
         purpose: "upstream's binaries, single crates with them, and all together",
         run: end_to_end,
     },
+    Step { name: "hosted", purpose: "the chart and the images on three real nodes", run: hosted },
 ];
 
 fn format() -> Result<()> {
@@ -56,7 +57,7 @@ fn unit() -> Result<()> {
     let mut command = program::cargo();
     command.args(["test", "--workspace"]);
     let workspace = Workspace::read()?;
-    command.args(workspace.tests(|package| package.name != END_TO_END));
+    command.args(workspace.tests(|package| ![END_TO_END, HOSTED].contains(&package.name.as_str())));
     program::run(&mut command)
 }
 
@@ -94,9 +95,24 @@ fn end_to_end(release: &Release) -> Result<()> {
 
 /// Tests of single crates that need the real binaries; without those they are ignored.
 fn single_crates(release: &Release) -> Result<()> {
-    let mut command =
-        tests(release, |package| ![END_TO_END, CHART_CONTRACT].contains(&package.name.as_str()))?;
+    let mut command = tests(release, |package| {
+        ![END_TO_END, CHART_CONTRACT, HOSTED, NODES].contains(&package.name.as_str())
+    })?;
     program::run(command.args(["--lib", "--", "--ignored", "--test-threads=1"]))
+}
+
+/// Nodes run one version, so these tests do; the others carry `--kubernetes`.
+fn hosted(_: &Release) -> Result<()> {
+    let release = Release::pinned(DEFAULT_KUBERNETES)?;
+    binaries()?;
+    images::check()?;
+    let chart_tools = components::ensure_tools(Tools::Chart)?;
+    program::run(tests(&release, |package| package.name == NODES)?.args(["--", "--ignored", "--nocapture"]))?;
+    let mut command = tests(&release, |package| package.name == HOSTED)?;
+    command.env("PILOTHOUSE_HELM", chart_tools.join("helm-4"));
+    command.env("PILOTHOUSE_IMAGES", images::default_output(&Workspace::read()?));
+    command.env("PILOTHOUSE_IMAGE_CACHE", checkout::cache_directory()?.join("images"));
+    program::run(command.args(["--no-fail-fast", "--", "--test-threads=1", "--nocapture"]))
 }
 
 /// The test files of some packages, all built as for `unit`: with fewer packages cargo would build everything anew.
@@ -115,3 +131,5 @@ fn tests(release: &Release, of: impl Fn(&Package) -> bool) -> Result<Command> {
 
 const END_TO_END: &str = "end-to-end";
 const CHART_CONTRACT: &str = "chart-contract";
+const HOSTED: &str = "hosted-control-plane";
+const NODES: &str = "management-cluster";
