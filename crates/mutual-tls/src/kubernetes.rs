@@ -53,5 +53,7 @@ fn client(
     configuration.read_timeout = read_timeout;
     configuration.write_timeout = Some(Duration::from_secs(5));
     configuration.auth_info = identity;
+    // Whoever waits repeats by itself, and says what it saw; kube would repeat 429, 503 and 504 in silence.
+    configuration.default_retry = false;
     kube::Client::try_from(configuration).map_err(|error| failed(Box::new(error)))
 }

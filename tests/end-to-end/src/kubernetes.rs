@@ -16,9 +16,12 @@ pub async fn client(kubeconfig: &Path) -> Client {
 async fn configuration(kubeconfig: &Path) -> Config {
     mutual_tls::install_provider();
     let kubeconfig = Kubeconfig::read_from(kubeconfig).expect("the kubeconfig reads");
-    Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
+    let mut configuration = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
         .await
-        .expect("the kubeconfig is usable")
+        .expect("the kubeconfig is usable");
+    // kube would repeat 429, 503 and 504 in silence: a failure that a client sees must be seen here.
+    configuration.default_retry = false;
+    configuration
 }
 
 /// Creates a namespace; one that exists is fine.

@@ -1,11 +1,13 @@
 //! The Secrets with keys while this replica runs: put back when one is deleted, told when one is changed, and owned by
-//! nobody, so that they outlive the release, unless the operator wants them gone with it.
+//! nobody, so that they outlive the release, unless the operator wants them gone with it; so is etcd's cluster record.
 //! Refuses to change what is in them.
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::core::v1::Secret;
-use management_api::{find, replace};
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use kube::Resource;
+use management_api::{Object, find, replace};
 use tokio::sync::Notify;
 
 use super::Release;
@@ -52,13 +54,11 @@ impl Release {
             if !same_keys(secret.data.as_ref(), known) {
                 changed.push(store.named(*kept));
             }
-            if self.owner.apply(&mut secret.metadata, anchor.as_ref()) {
-                tended = Tended::Written;
-                match replace(&self.api, &secret).await {
-                    Err(error) if !error.is_conflict() => return Err(error.into()),
-                    _ => tracing::info!(secret = name, kept = self.owner.keep_state, "whether keys are kept"),
-                }
-            }
+            self.own(&mut secret, anchor.as_ref(), &mut tended).await?;
+        }
+        // Made by etcd's supervisors, later than the keys: it is looked at again every minute.
+        if let Some(mut record) = find::<ConfigMap>(&self.api, &self.objects.cluster_record()).await? {
+            self.own(&mut record, anchor.as_ref(), &mut tended).await?;
         }
         if changed.is_empty() {
             return Ok(tended);
@@ -67,6 +67,29 @@ impl Release {
             "changed under this replica, which goes on with what it read at its start: Secret {}; put it back, or restart every replica if it was meant",
             changed.join(", ")
         )))
+    }
+}
+
+impl Release {
+    /// Makes the anchor own an object that was read, or nobody.
+    async fn own<K: Object + Resource<DynamicType = ()>>(
+        &self,
+        object: &mut K,
+        anchor: Option<&OwnerReference>,
+        tended: &mut Tended,
+    ) -> Result<(), TendError> {
+        if !self.owner.apply(object.meta_mut(), anchor) {
+            return Ok(());
+        }
+        *tended = Tended::Written;
+        match replace(&self.api, object).await {
+            Err(error) if !error.is_conflict() => Err(error.into()),
+            _ => {
+                let (kind, name) = (K::kind(&()), object.meta().name.clone());
+                tracing::info!(%kind, name, kept = self.owner.keep_state, "whether it outlives the release");
+                Ok(())
+            }
+        }
     }
 }
 

@@ -85,6 +85,7 @@ impl Tenancy {
         let role = json!({ "metadata": { "name": own }, "rules": [
             allow("secrets", secrets, &["get", "create", "patch", "update", "watch"]),
             allow("configmaps", names(&["trust", "anchor"]), &["get", "create", "patch", "update"]),
+            allow("configmaps", names(&["etcd-record"]), &["get", "update"]),
             allow("configmaps", names(&["trust"]), &["get", "watch"]),
             allow("pods", Vec::new(), &["get"]),
             allow("serviceaccounts", accounts.to_vec(), &["get"]),
