@@ -11,14 +11,18 @@
 
 mod helm;
 mod hosted;
+mod load;
 mod pods;
 mod release;
+mod scene;
 mod stage;
 mod tenant;
 
 pub use helm::{Helm, Told, chart};
 pub use hosted::Hosted;
+pub use load::Load;
 pub use pods::{PodView, pod_views};
 pub use release::Release;
+pub use scene::{Scene, node_of};
 pub use stage::{Stage, helm_binary};
 pub use tenant::Tenant;

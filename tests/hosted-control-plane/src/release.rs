@@ -1,7 +1,7 @@
 //! One release of the chart in a tenant's namespace: installed, watched, uninstalled, always by the tenant.
 //! Refuses to wait without a limit, and to forget what it last saw.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use end_to_end::eventually;
@@ -21,6 +21,7 @@ pub struct Release<'a> {
     tenant: &'a Tenant,
     helm: &'a Helm,
     name: String,
+    chart: PathBuf,
     values: Vec<String>,
 }
 
@@ -29,7 +30,14 @@ impl<'a> Release<'a> {
     #[must_use]
     pub fn new(tenant: &'a Tenant, helm: &'a Helm, name: &str, values: &[&str]) -> Self {
         let values = values.iter().map(|value| (*value).to_owned()).collect();
-        Self { tenant, helm, name: name.to_owned(), values }
+        Self { tenant, helm, name: name.to_owned(), chart: chart(), values }
+    }
+
+    /// The same from another chart than this checkout's `hosted-control-plane`.
+    #[must_use]
+    pub fn from_chart(mut self, chart: impl Into<PathBuf>) -> Self {
+        self.chart = chart.into();
+        self
     }
 
     /// The values of a file of the chart.
@@ -109,7 +117,7 @@ impl<'a> Release<'a> {
         let mut line = vec![
             verb.to_owned(),
             self.name.clone(),
-            chart().display().to_string(),
+            self.chart.display().to_string(),
             "--namespace".to_owned(),
             self.tenant.namespace().to_owned(),
         ];

@@ -209,6 +209,12 @@ impl ManagementCluster {
         self.node(number)?.machine.execute(program, arguments).await
     }
 
+    /// A living node's network, as a file to be entered with setns(2) by a thread that shall be its client.
+    pub fn node_network(&self, number: u8) -> Result<PathBuf> {
+        let pid = self.node(number)?.machine.pid()?;
+        Ok(PathBuf::from(format!("/proc/{pid}/ns/net")))
+    }
+
     /// The processes of a Pod, with pids as the host numbers them, to be signalled from outside.
     pub fn pod_processes(&self, number: u8, pod_uid: &str) -> Result<Vec<ContainerProcess>> {
         pods::processes(&self.record.name, &self.node(number)?.machine.name, pod_uid)

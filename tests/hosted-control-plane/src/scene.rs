@@ -1,0 +1,136 @@
+//! A release on its nodes while tests hurt it: who runs where, who leads, what each process of a Pod is.
+//! Refuses to believe the kubelet's word for readiness where it may be a second old: it asks the Pods themselves.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use end_to_end::{component, eventually};
+use management_cluster::{ContainerProcess, ManagementCluster};
+use naming_contract::Component;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::hosted::Hosted;
+use crate::pods::PodView;
+use crate::release::Release;
+
+/// A container that the kubelet starts again on a busy machine.
+const RESTART_LIMIT: Duration = Duration::from_secs(120);
+const HEALTH_PORT: u16 = 8686;
+
+/// A release and all that it stands on.
+pub struct Scene<'a> {
+    /// The nodes.
+    pub cluster: &'a ManagementCluster,
+    /// The release.
+    pub release: &'a Release<'a>,
+    /// What it gives its clients.
+    pub hosted: &'a Hosted<'a>,
+    /// How many Pods it has.
+    pub pods: usize,
+}
+
+impl Scene<'_> {
+    /// Waits until all its Pods are Ready, by the kubelets' word and then by their own.
+    pub async fn until_whole(&self, limit: Duration) {
+        self.release.until_ready(self.pods, limit).await;
+        for pod in self.release.pods().await {
+            self.until_answers(&pod).await;
+        }
+    }
+
+    /// Waits until a deleted Pod is no more.
+    pub async fn until_gone(&self, pod: &PodView, limit: Duration) {
+        eventually(&format!("{} is gone", pod.name), limit, async || {
+            let found = self.release.pods().await.into_iter().find(|now| now.uid == pod.uid);
+            found.map_or(Ok(()), Err)
+        })
+        .await;
+    }
+
+    /// Its Pods of one component.
+    pub async fn pods_of(&self, component: Component) -> Vec<PodView> {
+        let mut pods = self.release.pods().await;
+        pods.retain(|pod| pod.component == component.name());
+        pods
+    }
+
+    /// The Pod that holds a component's leader lease.
+    pub async fn leader(&self, node: u8, component: Component) -> PodView {
+        let line = ["-n=kube-system", "get", "lease", component.name(), "-o=jsonpath={.spec.holderIdentity}"];
+        eventually("somebody leads", RESTART_LIMIT, async || {
+            let holder = self.hosted.kubectl(node, &line).await?;
+            let pods = self.pods_of(component).await;
+            let found = pods.into_iter().find(|pod| holder.starts_with(&format!("{}_", pod.name)));
+            found.ok_or_else(|| format!("held by {holder:?}"))
+        })
+        .await
+    }
+
+    /// Waits until a Pod itself says that it is ready; also while the management cluster's API server is away.
+    pub async fn until_answers(&self, pod: &PodView) {
+        eventually(&format!("{} says that it is ready", pod.name), RESTART_LIMIT, async || {
+            self.get(pod, HEALTH_PORT, "/readyz").await
+        })
+        .await;
+    }
+
+    /// What a Pod answers over plain HTTP, asked from its node.
+    pub async fn get(&self, pod: &PodView, port: u16, path: &str) -> Result<String, String> {
+        let address = pod.address.as_deref().ok_or("it has no address")?;
+        let line = [format!("--server=http://{address}:{port}"), format!("--raw={path}")];
+        let line = ["get", &line[0], &line[1], "--request-timeout=5s"];
+        let ran = self.cluster.node_exec(node_of(pod), component("kubectl"), line).await;
+        ran.map(|ran| ran.output).map_err(|error| error.to_string())
+    }
+
+    /// Kills the process that a Pod's container runs: the kubelet has to start it again. With the new one's children.
+    pub async fn kill_container(&self, pod: &PodView) {
+        let first =
+            self.processes(pod).into_iter().find_map(|(process, is_child)| (!is_child).then_some(process));
+        self.kill_and_await(pod, &first.expect("it runs")).await;
+    }
+
+    /// Kills the upstream process under our supervisor, which has to start it again; false if the Pod has none.
+    pub async fn kill_child(&self, pod: &PodView) -> bool {
+        let child =
+            self.processes(pod).into_iter().find_map(|(process, is_child)| is_child.then_some(process));
+        let Some(child) = child else { return false };
+        self.kill_and_await(pod, &child).await;
+        true
+    }
+
+    /// Waits until another process of that name runs there, no fewer processes than before, and the Pod says that it is
+    /// ready.
+    async fn kill_and_await(&self, pod: &PodView, victim: &ContainerProcess) {
+        let before = self.processes(pod).len();
+        kill(Pid::from_raw(victim.pid.cast_signed()), Signal::SIGKILL).unwrap();
+        eventually(&format!("{} of {} runs again", victim.command, pod.name), RESTART_LIMIT, async || {
+            let now = self.processes(pod);
+            let again = |(process, _): &(ContainerProcess, bool)| {
+                process.command == victim.command && process.pid != victim.pid
+            };
+            if now.iter().any(again) && now.len() >= before { Ok(()) } else { Err(now) }
+        })
+        .await;
+        self.until_answers(pod).await;
+    }
+
+    /// The processes of a Pod, and whether each is the child of another.
+    fn processes(&self, pod: &PodView) -> Vec<(ContainerProcess, bool)> {
+        let processes = self.cluster.pod_processes(node_of(pod), &pod.uid).unwrap_or_default();
+        let pids: BTreeSet<u32> = processes.iter().map(|process| process.pid).collect();
+        let told = |process: ContainerProcess| {
+            let is_child = pids.contains(&process.parent);
+            (process, is_child)
+        };
+        processes.into_iter().map(told).collect()
+    }
+}
+
+/// The number of the node that a Pod is on.
+#[must_use]
+pub fn node_of(pod: &PodView) -> u8 {
+    let node = pod.node.as_deref().and_then(|node| node.strip_prefix("node-"));
+    node.and_then(|number| number.parse().ok()).unwrap_or_else(|| panic!("on no node: {pod:?}"))
+}
