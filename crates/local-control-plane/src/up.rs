@@ -84,7 +84,8 @@ pub async fn up(prepared: Prepared, signals: &Signals, display: &mut Display) ->
             display.say(&announcement(&plan, &paths, &manifest.name, &flags));
         }
         if !announced && let Some(instance) = views.refused_settings() {
-            break Some(instance);
+            // Now, before everything is stopped: it may be started once more meanwhile, and have said nothing yet.
+            break Some(UpError::Refused { message: last_words(&paths, &views, &instance), instance });
         }
         tokio::select! {
             _ = changes.changed() => {}
@@ -99,10 +100,7 @@ pub async fn up(prepared: Prepared, signals: &Signals, display: &mut Display) ->
     stop_front.cancel();
     beside.shutdown().await;
     PidFile::remove(&paths, SELF);
-    match refused {
-        None => Ok(()),
-        Some(instance) => Err(UpError::Refused { message: last_words(&paths, &views, &instance), instance }),
-    }
+    refused.map_or(Ok(()), Err)
 }
 
 async fn start_front(

@@ -37,7 +37,7 @@ fn objects(manifests: &str) -> usize {
     manifests.lines().filter(|line| line.starts_with("kind: ")).count()
 }
 
-/// Installs the release as GitOps controllers do: rendered, tried without effect, applied.
+/// Installs the release as `GitOps` controllers do: rendered, tried without effect, applied.
 pub(crate) async fn install(tenant: &Tenant, helm: &Helm, name: &str, values: &[&str]) {
     let manifests = rendered(tenant, helm, name, values).await;
     let why = apply(tenant, &manifests, &["--dry-run=server"]).await.unwrap_err();
@@ -79,7 +79,7 @@ pub(crate) async fn parent_chart(helm: &Helm) -> tempfile::TempDir {
     );
     let mut values = "global:\n  region: here\nhosted-control-plane:\n  enabled: true\n".to_owned();
     for line in std::fs::read_to_string(ours.join("values-small.yaml")).unwrap().lines() {
-        values.push_str(&format!("  {line}\n"));
+        values.extend(["  ", line, "\n"]);
     }
     std::fs::write(directory.path().join("Chart.yaml"), parent).unwrap();
     std::fs::write(directory.path().join("values.yaml"), values).unwrap();
