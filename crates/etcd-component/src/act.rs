@@ -74,7 +74,7 @@ impl Member {
             volume,
             record,
             live: None,
-            holds_rejoin_lock: self.rejoin_lock.borrow().as_ref().is_some_and(RejoinLock::is_held),
+            rejoin_lock: self.rejoin_lock.borrow().as_ref().and_then(RejoinLock::held_in),
             crashes: self.crashes.get().seen_at(now()),
         })
     }

@@ -285,7 +285,7 @@ impl MemberClient {
         }
     }
 
-    fn anonymous(&self) -> EtcdError {
+    pub(crate) fn anonymous(&self) -> EtcdError {
         EtcdError::Anonymous { endpoint: self.endpoint.clone() }
     }
 }

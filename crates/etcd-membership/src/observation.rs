@@ -29,8 +29,9 @@ pub struct Observation {
     pub record: Record,
     /// What the peers say; none: not asked in this round.
     pub live: Option<LiveView>,
-    /// Whether I hold the lock under which one member at a time is replaced.
-    pub holds_rejoin_lock: bool,
+    /// The cluster in which I hold the lock under which one member at a time is replaced. It says nothing in any other one:
+    /// a cluster that lost everything and was founded anew knows none of the old one's locks.
+    pub rejoin_lock: Option<ClusterId>,
     /// How my child ended lately.
     pub crashes: Crashes,
 }

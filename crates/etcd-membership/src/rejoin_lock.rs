@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use crate::{EtcdError, MemberClient};
+use crate::{ClusterId, EtcdError, MemberClient};
 
 /// How long the lock outlives its holder.
 pub const LOCK_TTL: Duration = Duration::from_secs(30);
@@ -18,6 +18,7 @@ const CALL_LIMIT: Duration = Duration::from_secs(4);
 
 /// The held lock. Dropped without [`RejoinLock::release`], it ends by itself after [`LOCK_TTL`].
 pub struct RejoinLock {
+    cluster: ClusterId,
     lease: i64,
     kept_alive: watch::Receiver<Instant>,
     keeper: JoinHandle<()>,
@@ -36,10 +37,13 @@ impl RejoinLock {
         let mine = Compare::value(LOCK_KEY, CompareOp::Equal, owner);
         for condition in [free, mine] {
             let taking = etcd.txn(Txn::new().when([condition]).and_then([put()]));
-            if client.within(CALL_LIMIT, "take the rejoin lock", taking).await?.succeeded() {
+            let answer = client.within(CALL_LIMIT, "take the rejoin lock", taking).await?;
+            if answer.succeeded() {
+                let header = answer.header().ok_or_else(|| client.anonymous())?;
+                let cluster = ClusterId(header.cluster_id());
                 let (sender, kept_alive) = watch::channel(begun);
                 let keeper = tokio::spawn(keep_alive(client, lease, sender));
-                return Ok(Ok(Self { lease, kept_alive, keeper }));
+                return Ok(Ok(Self { cluster, lease, kept_alive, keeper }));
             }
         }
         // Only tidiness: the lease ends by itself.
@@ -51,10 +55,10 @@ impl RejoinLock {
         Ok(Err(holder.to_owned()))
     }
 
-    /// Whether it is still ours for certain.
+    /// The cluster in which it is still ours for certain.
     #[must_use]
-    pub fn is_held(&self) -> bool {
-        self.kept_alive.borrow().elapsed() < LOCK_TTL
+    pub fn held_in(&self) -> Option<ClusterId> {
+        (self.kept_alive.borrow().elapsed() < LOCK_TTL).then_some(self.cluster)
     }
 
     /// Gives it back, asking `through`: the members that were reachable when it was taken may be gone by now.
@@ -87,7 +91,7 @@ async fn keep_alive(client: MemberClient, lease: i64, kept: watch::Sender<Instan
         };
         match client.within(CALL_LIMIT, "keep the rejoin lock", keeping).await {
             Ok(Some(answer)) if answer.ttl() > 0 => drop(kept.send(asked)),
-            // The lease is gone: `is_held` turns false when the last confirmation is too old, which it is by now.
+            // The lease is gone: `held_in` turns none when the last confirmation is too old, which it is by now.
             Ok(_) => return,
             Err(error) => tracing::debug!(error = %error, "the rejoin lock was not confirmed"),
         }

@@ -19,7 +19,7 @@ pub(super) fn rejoin(seen: &Observation) -> Step {
     if mine.is_none() && !may_add(seen, live, quorum) {
         return release_or(seen, wording::addition_unsafe(quorum));
     }
-    if !seen.holds_rejoin_lock {
+    if seen.rejoin_lock != Some(quorum.cluster) {
         return Step::TakeRejoinLock;
     }
     if seen.volume.data == Data::Leftovers {
@@ -35,7 +35,7 @@ pub(super) fn rejoin(seen: &Observation) -> Step {
 
 /// Whoever waits for others must not keep them waiting.
 fn release_or(seen: &Observation, wait: Step) -> Step {
-    if seen.holds_rejoin_lock { Step::ReleaseRejoinLock } else { wait }
+    if seen.rejoin_lock.is_some() { Step::ReleaseRejoinLock } else { wait }
 }
 
 /// I added this entry myself from this volume, and nobody was ever started as it. Reusing any other entry would let raft

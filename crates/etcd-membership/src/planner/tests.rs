@@ -30,7 +30,7 @@ fn settled() -> Observation {
             mine: Some(Line { volume_id: Some("v0".into()), started: true }),
         },
         live: None,
-        holds_rejoin_lock: false,
+        rejoin_lock: None,
         crashes: Crashes::default(),
     }
 }
@@ -121,8 +121,11 @@ fn a_lost_member_removes_adds_and_joins_under_the_lock() {
     assert_eq!(next_step(&lost), Step::AskPeers);
     lost.live = Some(live(all()));
     assert_eq!(next_step(&lost), Step::TakeRejoinLock);
-    lost.holds_rejoin_lock = true;
+    lost.rejoin_lock = Some(ClusterId(1));
     assert_eq!(next_step(&lost), Step::RemoveMe(MemberId(10)));
+    lost.rejoin_lock = Some(ClusterId(2));
+    assert_eq!(next_step(&lost), Step::TakeRejoinLock, "a lock of another cluster is none");
+    lost.rejoin_lock = Some(ClusterId(1));
     lost.live = Some(live(all()[1..].to_vec()));
     assert_eq!(next_step(&lost), Step::AddMeAsLearner);
     let admitted =
@@ -149,7 +152,7 @@ fn a_lost_member_removes_adds_and_joins_under_the_lock() {
 fn a_removal_needs_enough_members_that_ran() {
     let mut lost = settled();
     (lost.volume.data, lost.volume.identity) = (Data::Empty, None);
-    lost.holds_rejoin_lock = true;
+    lost.rejoin_lock = Some(ClusterId(1));
     let never_ran = ListedMember { started: false, ..listed(12, "etcd-2") };
     lost.live = Some(live(vec![listed(10, "etcd-0"), listed(11, "etcd-1"), never_ran]));
     assert_eq!(awaits(&next_step(&lost)), "more started members");
@@ -162,7 +165,7 @@ fn one_learner_at_a_time_and_the_lock_is_given_back_meanwhile() {
     let learner = ListedMember { learner: true, ..listed(12, "etcd-2") };
     lost.live = Some(live(vec![listed(10, "etcd-0"), listed(11, "etcd-1"), learner]));
     assert_eq!(awaits(&next_step(&lost)), "learner c (etcd-2) to be promoted");
-    lost.holds_rejoin_lock = true;
+    lost.rejoin_lock = Some(ClusterId(1));
     assert_eq!(next_step(&lost), Step::ReleaseRejoinLock);
 }
 

@@ -83,9 +83,10 @@ impl World {
             },
             record,
             live: None,
-            holds_rejoin_lock: self.supervisors[slot]
+            rejoin_lock: self.supervisors[slot]
                 .as_ref()
-                .is_some_and(|supervisor| supervisor.holds_lock),
+                .and_then(|supervisor| supervisor.lock_in)
+                .map(ClusterId),
             crashes: Crashes {
                 count: volume.crashes,
                 since_last: if self.patience_over { Duration::from_secs(3600) } else { Duration::ZERO },
@@ -150,15 +151,15 @@ impl World {
                 }
             }
             Step::TakeRejoinLock => {
-                let taken = self.through_others(slot, &Change::Lock(slot)).is_some();
-                if let Some(supervisor) = self.supervisors[slot].as_mut().filter(|_| taken) {
-                    supervisor.holds_lock = true;
+                let taken_in = self.through_others(slot, &Change::Lock(slot));
+                if let Some(supervisor) = self.supervisors[slot].as_mut().filter(|_| taken_in.is_some()) {
+                    supervisor.lock_in = taken_in;
                 }
             }
             Step::ReleaseRejoinLock => {
                 self.through_others(slot, &Change::Unlock(slot));
                 if let Some(supervisor) = self.supervisors[slot].as_mut() {
-                    supervisor.holds_lock = false;
+                    supervisor.lock_in = None;
                 }
             }
             Step::RemoveMe(id) => self.remove_me(slot, id.0),
@@ -343,12 +344,13 @@ impl World {
                 }
                 _ => {}
             }
-            let holds = self.supervisors[slot].as_ref().is_some_and(|supervisor| supervisor.holds_lock);
+            let holds =
+                self.supervisors[slot].as_ref().is_some_and(|supervisor| supervisor.lock_in.is_some());
             if holds
                 && self.etcds.propose(slot, Change::Unlock(slot), u8::MAX)
                 && let Some(supervisor) = self.supervisors[slot].as_mut()
             {
-                supervisor.holds_lock = false;
+                supervisor.lock_in = None;
             }
             if leader == slot {
                 let learner = applied.members.iter().find(|(_, member)| member.learner && member.started);

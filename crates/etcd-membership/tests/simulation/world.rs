@@ -21,7 +21,8 @@ pub(crate) struct Volume {
 /// What a supervisor knows only while it lives.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Supervisor {
-    pub(crate) holds_lock: bool,
+    /// The cluster in which it took the rejoin lock.
+    pub(crate) lock_in: Option<u64>,
 }
 
 #[derive(Debug, Clone)]
@@ -271,9 +272,11 @@ impl World {
     /// The lease of a holder that is gone runs out.
     pub(crate) fn lock_expires(&mut self) {
         for slot in 0..self.size {
-            let Some((_, applied)) = self.etcds.linearizable(slot) else { continue };
+            let Some((cluster, applied)) = self.etcds.linearizable(slot) else { continue };
             let Some(holder) = applied.lock else { return };
-            let kept = self.supervisors[holder].as_ref().is_some_and(|supervisor| supervisor.holds_lock);
+            let kept = self.supervisors[holder]
+                .as_ref()
+                .is_some_and(|supervisor| supervisor.lock_in == Some(cluster));
             if !kept {
                 self.etcds.propose(slot, Change::Unlock(holder), u8::MAX);
             }
