@@ -8,7 +8,7 @@ mod wording;
 
 use std::time::Duration;
 
-use crate::observation::{Data, Line, Observation, PeerReport, Quorum, Record};
+use crate::observation::{Data, Line, ListedMember, Observation, PeerReport, Quorum, Record};
 use crate::{ClusterId, MemberId};
 
 /// So many endings without a good moment between them cast doubt on the data; the same number ends the supervisor.
@@ -102,16 +102,22 @@ fn with_data(seen: &Observation) -> Step {
     let Some(live) = &seen.live else { return Step::AskPeers };
     let in_doubt = seen.crashes.count >= CRASHES_BEFORE_DOUBT;
     match &live.quorum {
-        Some(quorum) => match seen.foreign_cluster(quorum) {
-            Some(mine) => wording::foreign_cluster(seen, quorum, mine),
-            None if !seen.lists_my_data(quorum) => Step::MoveDataAside(AsideReason::Removed),
-            None if !in_doubt || seen.crashes.data_was_set_aside => Step::StartExisting,
-            None if seen.volume.full => try_again_later(seen, wording::volume_full(seen)),
-            None => Step::MoveDataAside(AsideReason::Rejected),
+        Some(quorum) => match (seen.foreign_cluster(quorum), seen.owner_of_my_data(quorum)) {
+            (Some(mine), _) => wording::foreign_cluster(seen, quorum, mine),
+            (None, None) => Step::MoveDataAside(AsideReason::Removed),
+            (None, Some(owner)) if !in_doubt || a_fresh_copy_did_not_help(seen, owner) => Step::StartExisting,
+            (None, Some(_)) if seen.volume.full => try_again_later(seen, wording::volume_full(seen)),
+            (None, Some(_)) => Step::MoveDataAside(AsideReason::Rejected),
         },
         None if in_doubt => try_again_later(seen, wording::doubtful_and_alone(seen)),
         None => Step::StartExisting,
     }
+}
+
+/// Data was set aside for the same doubt already, and what replaced it never got so far as to vote. A copy that was
+/// promoted did run, so it is doubted like any other.
+fn a_fresh_copy_did_not_help(seen: &Observation, owner: &ListedMember) -> bool {
+    seen.crashes.data_was_set_aside && owner.learner
 }
 
 /// Never waits for good: what made it crash may be over, and every other member may be waiting for this one.
@@ -189,16 +195,16 @@ impl Observation {
     }
 
     /// My entry in the list, whatever its id.
-    fn listed<'a>(&self, quorum: &'a Quorum) -> Option<&'a crate::ListedMember> {
+    fn listed<'a>(&self, quorum: &'a Quorum) -> Option<&'a ListedMember> {
         let me = self.wanted_me()?;
         quorum.members.iter().find(|member| member.stands_for(me))
     }
 
-    /// Whether the list still has the member that my data belongs to. Without a written id my entry must do.
-    fn lists_my_data(&self, quorum: &Quorum) -> bool {
+    /// The listed member that my data belongs to. Without a written id my entry must do.
+    fn owner_of_my_data<'a>(&self, quorum: &'a Quorum) -> Option<&'a ListedMember> {
         match &self.volume.identity {
-            Some(identity) => quorum.members.iter().any(|member| member.id == identity.member),
-            None => self.listed(quorum).is_some(),
+            Some(identity) => quorum.members.iter().find(|member| member.id == identity.member),
+            None => self.listed(quorum),
         }
     }
 

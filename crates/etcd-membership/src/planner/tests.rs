@@ -76,7 +76,7 @@ fn data_starts_without_asking_and_without_a_record() {
 }
 
 #[test]
-fn data_is_doubted_only_after_five_crashes_and_only_once() {
+fn data_is_doubted_only_after_five_crashes_and_a_copy_that_never_voted_is_not_replaced_again() {
     let crashed = |count, set_aside| Observation {
         crashes: Crashes { count, since_last: Duration::ZERO, data_was_set_aside: set_aside },
         live: Some(live(all())),
@@ -86,7 +86,11 @@ fn data_is_doubted_only_after_five_crashes_and_only_once() {
     assert_eq!(next_step(&crashed(1, false)), Step::StartExisting);
     assert_eq!(next_step(&crashed(4, false)), Step::StartExisting);
     assert_eq!(next_step(&crashed(5, false)), Step::MoveDataAside(AsideReason::Rejected));
-    assert_eq!(next_step(&crashed(5, true)), Step::StartExisting);
+    assert_eq!(next_step(&crashed(5, true)), Step::MoveDataAside(AsideReason::Rejected), "the copy ran");
+    let mut never_voted = crashed(5, true);
+    let me = ListedMember { learner: true, ..listed(10, "etcd-0") };
+    never_voted.live = Some(live(vec![me, listed(11, "etcd-1"), listed(12, "etcd-2")]));
+    assert_eq!(next_step(&never_voted), Step::StartExisting);
     let mut full = crashed(5, false);
     full.volume.full = true;
     assert_eq!(awaits(&next_step(&full)), "space on the data volume");
