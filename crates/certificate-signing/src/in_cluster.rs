@@ -7,7 +7,6 @@ mod anchor;
 mod carried;
 mod kept_secrets;
 mod kubeconfig_secret;
-mod labels;
 mod reports;
 mod secret_contents;
 mod secret_set;

@@ -21,7 +21,8 @@ pub(crate) fn answer(board: &StatusBoard, request: &Request) -> Response {
     }
     let query = request.query.as_deref().unwrap_or_default();
     match request.path.as_str() {
-        // A wait is no reason to end a process, so starting up and being alive are the same (hard-cases B11).
+        // A wait is no reason to end a process, so starting up and being alive are the same: a startup
+        // probe that waited for readiness would restart the very process that waits.
         "/livez" | "/startupz" => {
             checks("livez", vec![Check { name: "loop", outcome: board.alive() }], query)
         }

@@ -57,7 +57,7 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// 64 KiB (hard-cases B7), 5 s, 64 connections.
+    /// 64 KiB (a request with CSR and token takes about 3), 5 s, 64 connections.
     fn default() -> Self {
         Self { body_bytes: 64 * 1024, read: Duration::from_secs(5), connections: 64 }
     }

@@ -1,5 +1,5 @@
 //! Whom a token with a right signature proves: from its claims, from what the cluster says about Pod and
-//! ServiceAccount, and from the time. Pure. Refuses at the first condition of `hard-cases.md` B7 that does not hold.
+//! ServiceAccount, and from the time. Pure. Refuses at the first condition that does not hold: issuer, audience, times, Pod.
 
 use naming_contract::{Component, ReleaseObjects};
 use time::OffsetDateTime;

@@ -15,7 +15,7 @@ use super::signature::{KeySet, VerifyingKey};
 const DISCOVERY: &str = "/.well-known/openid-configuration";
 /// Its keys.
 const KEYS: &str = "/openid/v1/jwks";
-/// An unknown key id causes a question at most so often (`hard-cases.md` B7).
+/// An unknown key id causes a question at most so often: whoever sends made-up tokens must not make us load the API.
 const UNKNOWN_KEY_AFTER: Duration = Duration::from_secs(10);
 /// A key that was withdrawn is forgotten after this.
 const KEPT_FOR: Duration = Duration::from_secs(5 * 60);

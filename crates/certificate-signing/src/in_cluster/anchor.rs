@@ -30,7 +30,8 @@ impl Owner {
                 kind: KIND.to_owned(),
                 name: self.name.clone(),
                 uid: anchor.metadata.uid?,
-                // Blocking would need a right on finalizers that no namespace admin can grant (hard-cases B6).
+                // Blocking would need a right on finalizers that the built-in admin role lacks, so
+                // that no namespace admin could install (OwnerReferencesPermissionEnforcement).
                 block_owner_deletion: Some(false),
                 controller: None,
             })

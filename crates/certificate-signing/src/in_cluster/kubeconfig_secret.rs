@@ -13,15 +13,15 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::ObjectMeta;
 use management_api::{create_only, find, replace};
+use naming_contract::labels::recommended;
 use naming_contract::objects::KUBECONFIG_KEY;
-use naming_contract::ports;
+use naming_contract::{Component, ports};
 use rcgen::KeyPair;
 use time::OffsetDateTime;
 
 use super::Release;
 use super::addresses::Server;
 use super::carried::{Carried, carried};
-use super::labels::labels;
 use super::tend::{TendError, Tended};
 use crate::{AuthorityKeys, Issuing};
 
@@ -129,7 +129,9 @@ impl Release {
         let mut changed = self.owner.apply(metadata, anchor);
         let present = metadata.labels.get_or_insert_default();
         let cluster = (CLUSTER_LABEL.to_owned(), self.objects.release().to_owned());
-        for (label, value) in labels(&self.objects).into_iter().chain([cluster]) {
+        for (label, value) in
+            recommended(Some(&self.objects), Component::CertificateAuthority).into_iter().chain([cluster])
+        {
             changed |= present.insert(label, value.clone()).as_ref() != Some(&value);
         }
         changed

@@ -8,10 +8,10 @@ use certificates::bundle_certificates;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::api::ObjectMeta;
 use management_api::{Creation, ManagementApi, ManagementError, create_only, find, replace};
-use naming_contract::ReleaseObjects;
+use naming_contract::labels::recommended;
+use naming_contract::{Component, ReleaseObjects};
 use time::OffsetDateTime;
 
-use super::labels::labels;
 use super::secret_contents::{Contents, Data, pair_data, shared_data};
 use super::secret_set::{Kept, ORDER, Step, step};
 use super::secret_store_error::SecretStoreError;
@@ -127,7 +127,7 @@ impl SecretStore {
         let secret = Secret {
             metadata: ObjectMeta {
                 name: Some(kept.name(&self.objects)),
-                labels: Some(labels(&self.objects)),
+                labels: Some(recommended(Some(&self.objects), Component::CertificateAuthority)),
                 ..ObjectMeta::default()
             },
             type_: Some(if matches!(kept, Kept::Authority(_)) { PAIR } else { OPAQUE }.to_owned()),

@@ -7,9 +7,10 @@ use certificates::Authority;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::ObjectMeta;
 use management_api::{create_only, find, replace};
+use naming_contract::Component;
+use naming_contract::labels::recommended;
 
 use super::Release;
-use super::labels::labels;
 use super::tend::{TendError, Tended};
 use crate::AuthorityKeys;
 
@@ -25,7 +26,7 @@ impl Release {
         let Some(mut present) = find::<ConfigMap>(&self.api, &name).await? else {
             let mut metadata = ObjectMeta {
                 name: Some(name.clone()),
-                labels: Some(labels(&self.objects)),
+                labels: Some(recommended(Some(&self.objects), Component::CertificateAuthority)),
                 ..ObjectMeta::default()
             };
             self.owner.apply(&mut metadata, anchor.as_ref());
