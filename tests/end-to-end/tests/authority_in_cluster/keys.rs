@@ -2,9 +2,9 @@
 
 use certificates::Profile;
 use end_to_end::eventually;
-use k8s_openapi::api::core::v1::{Pod, Secret};
+use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
 use k8s_openapi::api::rbac::v1::RoleBinding;
-use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams};
+use kube::api::{Api, DeleteParams, ListParams, ObjectMeta, Patch, PatchParams};
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -73,13 +73,19 @@ pub(crate) async fn keys_are_kept_or_not_as_the_operator_wants(tenancy: &Tenancy
         authority.stop().await;
     }
     let secrets: Api<Secret> = Api::namespaced(tenancy.client.clone(), &tenancy.namespace);
+    let records: Api<ConfigMap> = Api::namespaced(tenancy.client.clone(), &tenancy.namespace);
+    // Of etcd's supervisors, none of which runs here.
+    let record = json!({ "metadata": { "name": "demo-etcd-record" }, "data": { "record": "{}" } });
+    let contents = tenancy.create::<ConfigMap>(record).await.data;
     let owned = async |wanted: bool| {
-        eventually("the keys' owner", LIMIT, async || {
+        eventually("the owner of keys and record", LIMIT, async || {
+            let record = records.get("demo-etcd-record").await.unwrap();
             let found = secrets.list(&ListParams::default()).await.unwrap();
             let keys =
                 found.iter().filter(|secret| secret.metadata.name.as_deref() != Some("demo-kubeconfig"));
-            let owned = |secret: &Secret| secret.metadata.owner_references.iter().flatten().count() == 1;
-            let owned: Vec<bool> = keys.map(owned).collect();
+            let owned = |object: &ObjectMeta| object.owner_references.iter().flatten().count() == 1;
+            let owned: Vec<bool> =
+                keys.map(|secret| &secret.metadata).chain([&record.metadata]).map(owned).collect();
             if owned.iter().all(|owned| *owned == wanted) { Ok(()) } else { Err(owned) }
         })
         .await;
@@ -101,6 +107,7 @@ pub(crate) async fn keys_are_kept_or_not_as_the_operator_wants(tenancy: &Tenancy
             assert!(names.contains(name), "{name}: {names}");
         }
     }
+    assert_eq!(records.get("demo-etcd-record").await.unwrap().data, contents, "only its owner is changed");
 }
 
 pub(crate) async fn half_a_set_is_refused_by_name(tenancy: &Tenancy) {

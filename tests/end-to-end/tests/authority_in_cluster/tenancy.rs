@@ -217,7 +217,7 @@ impl Tenancy {
     }
 
     /// Creates an object; one that is there already is given back.
-    async fn create<K>(&self, object: Value) -> K
+    pub(crate) async fn create<K>(&self, object: Value) -> K
     where
         K: kube::Resource<Scope = kube::core::NamespaceResourceScope, DynamicType = ()>
             + Clone
