@@ -2,6 +2,7 @@
 //! first that fails, and tells every step's time.
 
 mod licences;
+mod scratch;
 mod steps;
 
 use anyhow::{Result, bail};
@@ -9,7 +10,8 @@ use anyhow::{Result, bail};
 use crate::components::{DEFAULT_KUBERNETES, Release};
 use crate::machine::{self, Purpose};
 use crate::stopwatch::Stopwatch;
-use steps::{ON_REQUEST, STEPS, Step};
+use scratch::Scratch;
+use steps::{ON_REQUEST, Run, STEPS, Step};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -25,7 +27,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let release = Release::pinned(&arguments.kubernetes)?;
     machine::prepare(Purpose::Tests, &release.minimum_go())?;
     let chosen = chosen(&arguments.steps);
-    let report = run_steps(&chosen, |step| (step.run)(&release));
+    let scratch = Scratch::claim()?;
+    let run = Run { release, scratch: scratch.path() };
+    let report = run_steps(&chosen, |step| (step.run)(&run));
     eprint!("\n{}", report.table());
     println!("{}", report.closing_line());
     match report.failure {

@@ -1,6 +1,7 @@
 //! The steps of `cargo xtask test`, cheap ones first. Each works alone as well: what it needs from an
 //! earlier one (components, binaries) is made by cargo or the cache if it is not there.
 
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
@@ -10,11 +11,18 @@ use crate::cargo_metadata::{Package, Workspace};
 use crate::components::{self, DEFAULT_KUBERNETES, Release, Tools};
 use crate::{chart, checkout, images, machine, management_cluster, program, tidy};
 
+/// What is the same for all steps of a run.
+pub(super) struct Run<'a> {
+    pub(super) release: Release,
+    /// Where tests put their temporary files.
+    pub(super) scratch: &'a Path,
+}
+
 #[derive(Clone, Copy)]
 pub(super) struct Step {
     pub(super) name: &'static str,
     pub(super) purpose: &'static str,
-    pub(super) run: fn(&Release) -> Result<()>,
+    pub(super) run: fn(&Run<'_>) -> Result<()>,
 }
 
 /// Steps that run only when they are asked for: what they take is not within CI's time yet.
@@ -25,11 +33,11 @@ pub(super) const STEPS: [Step; 12] = [
     Step { name: "lint", purpose: "clippy has nothing to say", run: |_| lint() },
     Step { name: "tidy", purpose: "the rules of this repository", run: |_| tidy::run() },
     Step { name: "licences", purpose: "deny.toml: licences, bans, sources", run: |_| licences::check() },
-    Step { name: "unit", purpose: "the tests of every crate", run: |_| unit() },
+    Step { name: "unit", purpose: "the tests of every crate", run: unit },
     Step {
         name: "components",
         purpose: "upstream's binaries",
-        run: |release| components::ensure(release).map(drop),
+        run: |run| components::ensure(&run.release).map(drop),
     },
     Step { name: "binaries", purpose: "our own, as the end-to-end tests run them", run: |_| binaries() },
     Step { name: "images", purpose: "static binaries, and an image of each", run: |_| images::check() },
@@ -43,11 +51,15 @@ pub(super) const STEPS: [Step; 12] = [
         purpose: "upstream's binaries, single crates with them, and all together",
         run: end_to_end,
     },
-    Step { name: "hosted", purpose: "the chart and the images on three real nodes", run: |_| hosted(&[]) },
+    Step {
+        name: "hosted",
+        purpose: "the chart and the images on three real nodes",
+        run: |run| hosted(run, &[]),
+    },
     Step {
         name: "hosted-faults",
         purpose: "dying Pods, volumes and nodes under load, and tenants beside each other",
-        run: |_| hosted(&["--ignored"]),
+        run: |run| hosted(run, &["--ignored"]),
     },
 ];
 
@@ -60,10 +72,9 @@ fn lint() -> Result<()> {
 }
 
 /// All tests but those that need the real binaries; one build for this step and the two that do.
-fn unit() -> Result<()> {
-    program::run(program::cargo().args(["test", "--workspace", "--lib", "--bins"]))?;
-    let mut command = program::cargo();
-    command.args(["test", "--workspace"]);
+fn unit(run: &Run<'_>) -> Result<()> {
+    program::run(cargo_test(run).args(["--lib", "--bins"]))?;
+    let mut command = cargo_test(run);
     let workspace = Workspace::read()?;
     command.args(workspace.tests(|package| ![END_TO_END, HOSTED].contains(&package.name.as_str())));
     program::run(&mut command)
@@ -76,23 +87,23 @@ fn binaries() -> Result<()> {
 }
 
 /// First what needs no binaries.
-fn chart(release: &Release) -> Result<()> {
+fn chart(run: &Run<'_>) -> Result<()> {
     let tools = chart::check()?;
     binaries()?;
-    let mut command = tests(release, |package| package.name == CHART_CONTRACT)?;
+    let mut command = tests(run, |package| package.name == CHART_CONTRACT)?;
     program::run(command.env("PILOTHOUSE_HELM", tools.helm()).args(["--", "--ignored"]))
 }
 
 /// One control plane at a time: two cores carry no more without making times meaningless. The renewal of leaves that
 /// client-go looks at every five minutes only waits, so it runs beside all others and is looked at last.
-fn end_to_end(release: &Release) -> Result<()> {
+fn end_to_end(run: &Run<'_>) -> Result<()> {
     binaries()?;
-    let of_end_to_end = || tests(release, |package| package.name == END_TO_END);
+    let of_end_to_end = || tests(run, |package| package.name == END_TO_END);
     program::run(of_end_to_end()?.args(["--no-run", "--quiet"]))?;
     let mut renewal = of_end_to_end()?;
     let renewal = renewal.args(["--", "--ignored", "--nocapture"]).stdin(Stdio::null());
     let mut renewal = renewal.spawn().context("cannot start the test of late renewals")?;
-    let others = single_crates(release).and_then(|()| {
+    let others = single_crates(run).and_then(|()| {
         program::run(of_end_to_end()?.args(["--no-fail-fast", "--", "--test-threads=1", "--nocapture"]))
     });
     let renewal = renewal.wait().context("cannot wait for the test of late renewals")?;
@@ -102,27 +113,22 @@ fn end_to_end(release: &Release) -> Result<()> {
 }
 
 /// Tests of single crates that need the real binaries; without those they are ignored.
-fn single_crates(release: &Release) -> Result<()> {
-    let mut command = tests(release, |package| {
-        ![END_TO_END, CHART_CONTRACT, HOSTED, NODES].contains(&package.name.as_str())
-    })?;
+fn single_crates(run: &Run<'_>) -> Result<()> {
+    let mut command =
+        tests(run, |package| ![END_TO_END, CHART_CONTRACT, HOSTED, NODES].contains(&package.name.as_str()))?;
     program::run(command.args(["--lib", "--", "--ignored", "--test-threads=1"]))
 }
 
 /// Nodes run one version, so these tests do; the others carry `--kubernetes`.
-fn hosted(which: &[&str]) -> Result<()> {
-    let release = Release::pinned(DEFAULT_KUBERNETES)?;
+fn hosted(run: &Run<'_>, which: &[&str]) -> Result<()> {
+    let run = Run { release: Release::pinned(DEFAULT_KUBERNETES)?, scratch: run.scratch };
     binaries()?;
     images::check()?;
     let chart_tools = components::ensure_tools(Tools::Chart)?;
     if which.is_empty() {
-        program::run(tests(&release, |package| package.name == NODES)?.args([
-            "--",
-            "--ignored",
-            "--nocapture",
-        ]))?;
+        program::run(tests(&run, |package| package.name == NODES)?.args(["--", "--ignored", "--nocapture"]))?;
     }
-    let mut command = tests(&release, |package| package.name == HOSTED)?;
+    let mut command = tests(&run, |package| package.name == HOSTED)?;
     command.env("PILOTHOUSE_HELM", chart_tools.join("helm-4"));
     command.env("PILOTHOUSE_IMAGES", images::default_output(&Workspace::read()?));
     command.env("PILOTHOUSE_IMAGE_CACHE", checkout::cache_directory()?.join("images"));
@@ -130,17 +136,23 @@ fn hosted(which: &[&str]) -> Result<()> {
 }
 
 /// The test files of some packages, all built as for `unit`: with fewer packages cargo would build everything anew.
-fn tests(release: &Release, of: impl Fn(&Package) -> bool) -> Result<Command> {
+fn tests(run: &Run<'_>, of: impl Fn(&Package) -> bool) -> Result<Command> {
     let workspace = Workspace::read()?;
-    let mut command = program::cargo();
-    command.args(["test", "--workspace"]).args(workspace.tests(of));
-    command.env("PILOTHOUSE_COMPONENTS", components::ensure(release)?);
+    let mut command = cargo_test(run);
+    command.args(workspace.tests(of));
+    command.env("PILOTHOUSE_COMPONENTS", components::ensure(&run.release)?);
     command.env("PILOTHOUSE_NODE_TOOLS", components::ensure_tools(Tools::Node)?);
     command.env("PILOTHOUSE_BINARIES", workspace.target_directory.join("ci"));
     if let Some(library) = machine::fake_clock() {
         command.env("PILOTHOUSE_FAKE_CLOCK", library);
     }
     Ok(command)
+}
+
+fn cargo_test(run: &Run<'_>) -> Command {
+    let mut command = program::cargo();
+    command.args(["test", "--workspace"]).env("TMPDIR", run.scratch);
+    command
 }
 
 const END_TO_END: &str = "end-to-end";
