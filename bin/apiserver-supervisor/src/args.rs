@@ -5,9 +5,9 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use apiserver_component::{Apiserver, ApiserverConfiguration, NEEDS};
+use apiserver_component::{Apiserver, ApiserverConfiguration, EtcdMembers, NEEDS};
 use clap::Args;
-use component_runtime::{Context, Needs, RuntimeError, SupervisedComponent};
+use component_runtime::{Context, Needs, ReplicaName, RuntimeError, SupervisedComponent};
 use naming_contract::{Component, ports};
 use supervision::Configuration;
 
@@ -15,7 +15,7 @@ use supervision::Configuration;
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "API server")]
 pub(crate) struct ApiserverArguments {
-    /// Client URL of etcd: one Service, or each member (repeat)
+    /// Client URL of etcd: one Service, or each member (repeat); of several members the API server uses those that serve
     #[arg(
         long = "etcd-endpoint",
         env = "PILOTHOUSE_ETCD_ENDPOINT",
@@ -24,6 +24,10 @@ pub(crate) struct ApiserverArguments {
         value_delimiter = ','
     )]
     etcd_endpoints: Vec<String>,
+    /// Name and port behind which all members of etcd are, one address each: the API server uses those that serve, and leaves
+    /// one that is lost; --etcd-endpoint tells the name in their certificates
+    #[arg(long, env = "PILOTHOUSE_ETCD_MEMBERS", value_name = "HOST:PORT")]
+    etcd_members: Option<ReplicaName>,
     /// Where kube-apiserver listens
     #[arg(long, env = "PILOTHOUSE_BIND_ADDRESS", default_value = "0.0.0.0", value_name = "IP")]
     bind_address: IpAddr,
@@ -77,9 +81,22 @@ pub(crate) struct ApiserverArguments {
 }
 
 impl ApiserverArguments {
-    fn configuration(self) -> ApiserverConfiguration {
+    fn etcd(&self) -> Result<EtcdMembers, RuntimeError> {
+        match (&self.etcd_members, self.etcd_endpoints.as_slice()) {
+            (None, endpoints) => Ok(EtcdMembers::Listed(endpoints.to_vec())),
+            (Some(replicas), [endpoint]) => {
+                Ok(EtcdMembers::Behind { replicas: replicas.clone(), endpoint: endpoint.clone() })
+            }
+            (Some(_), endpoints) => Err(RuntimeError::setting(
+                format!("--etcd-members stands beside {} URLs of --etcd-endpoint", endpoints.len()),
+                "give one URL that all members are known by, or leave --etcd-members out",
+            )),
+        }
+    }
+
+    fn configuration(self, etcd: EtcdMembers) -> ApiserverConfiguration {
         ApiserverConfiguration {
-            etcd_endpoints: self.etcd_endpoints,
+            etcd,
             bind_address: self.bind_address,
             secure_port: self.secure_port,
             advertise_address: self.advertise_address,
@@ -105,10 +122,11 @@ impl SupervisedComponent for ApiserverArguments {
     }
 
     fn policy(&self) -> Configuration {
-        self.clone().configuration().policy()
+        self.clone().configuration(EtcdMembers::Listed(Vec::new())).policy()
     }
 
     fn supervised(self, context: Context) -> Result<Apiserver, RuntimeError> {
-        Ok(Apiserver::new(self.configuration(), context))
+        let etcd = self.etcd()?;
+        Apiserver::new(self.configuration(etcd), context)
     }
 }

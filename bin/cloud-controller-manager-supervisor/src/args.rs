@@ -35,7 +35,7 @@ impl SupervisedComponent for CloudControllerManagerArguments {
     fn supervised(self, context: Context) -> Result<Controller, RuntimeError> {
         let common = self.leader_elected.configuration(KIND)?;
         let configuration = ControllerConfiguration { cluster_name: self.cluster_name, ..common };
-        Ok(Controller::new(configuration, context))
+        Controller::new(configuration, context)
     }
 }
 

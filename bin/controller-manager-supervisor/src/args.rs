@@ -50,7 +50,7 @@ impl SupervisedComponent for ControllerManagerArguments {
             cluster_name: self.cluster_name,
             ..self.leader_elected.configuration(KIND)?
         };
-        Ok(Controller::new(configuration, context))
+        Controller::new(configuration, context)
     }
 }
 

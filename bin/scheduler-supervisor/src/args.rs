@@ -29,7 +29,7 @@ impl SupervisedComponent for SchedulerArguments {
     }
 
     fn supervised(self, context: Context) -> Result<Controller, RuntimeError> {
-        Ok(Controller::new(self.leader_elected.configuration(KIND)?, context))
+        Controller::new(self.leader_elected.configuration(KIND)?, context)
     }
 }
 

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use certificates::{Authority, Profile};
 use component_flags::kube_apiserver;
-use component_runtime::Context;
+use component_runtime::{Context, RuntimeError};
 use conditions::{Pace, Progress, Silent, wait_for};
 use kubernetes_health::{HealthAnswer, HealthProbe};
 use preflight::{UpstreamBinary, reached_at, wait_for_port, when_there_is_space};
 use supervision::{ChildCommand, ChildEnding, Health, PrepareError, Supervised};
+use tcp_front::Front;
 
 use crate::ApiserverConfiguration;
 use crate::etcd_read::EtcdQuorum;
@@ -28,7 +29,9 @@ pub struct Apiserver {
     configuration: ApiserverConfiguration,
     context: Context,
     binary: UpstreamBinary,
+    /// On the way that the child takes.
     etcd: EtcdQuorum,
+    _front: Option<Front>,
     rendered: Rendered,
     livez: HealthProbe,
     readyz: HealthProbe,
@@ -36,29 +39,38 @@ pub struct Apiserver {
 }
 
 impl Apiserver {
-    /// An API server that is not running yet.
-    #[must_use]
-    pub fn new(configuration: ApiserverConfiguration, context: Context) -> Self {
+    /// An API server that is not running yet. Must be made in a `LocalSet`: it looks at etcd's members in the background. An
+    /// error if there is no free port for the front.
+    pub fn new(configuration: ApiserverConfiguration, context: Context) -> Result<Self, RuntimeError> {
         let paths = &context.paths;
+        let etcd_client = paths.leaf(Profile::ApiserverEtcdClient, Authority::Etcd);
+        let board = context.board.clone();
+        let tell = move |line: &str| board.detail("etcdMembers", line);
+        let front = configuration.etcd.front(&etcd_client, tell).map_err(RuntimeError::front)?;
         let bundle = paths.trust(Authority::Cluster);
         let base = format!("https://{}", reached_at(configuration.bind_address, configuration.secure_port));
-        Self {
+        Ok(Self {
             binary: UpstreamBinary::new(context.child.program.clone()),
             etcd: EtcdQuorum {
-                endpoints: configuration.etcd_endpoints.clone(),
-                files: paths.leaf(Profile::ApiserverEtcdClient, Authority::Etcd),
+                endpoints: front.as_ref().map_or_else(
+                    || configuration.etcd.endpoints().to_vec(),
+                    |front| vec![format!("https://{}", front.address())],
+                ),
+                known_as: configuration.etcd.to_string(),
+                files: etcd_client,
             },
+            _front: front,
             rendered: Rendered::new(paths, configuration.jwt_authenticators.clone()),
             livez: HealthProbe::new(format!("{base}/livez?exclude=etcd"), bundle.clone()),
             readyz: HealthProbe::new(format!("{base}/readyz?verbose"), bundle),
             last_readiness: std::cell::RefCell::new(Err(NOT_ASKED.to_owned())),
             configuration,
             context,
-        }
+        })
     }
 
     async fn argv(&self) -> Result<Vec<String>, PrepareError> {
-        let flags = flags(&self.configuration, &self.context.paths);
+        let flags = flags(&self.configuration, &self.etcd.endpoints, &self.context.paths);
         let operators = &self.context.child.extra_arguments;
         let render = |version| kube_apiserver(version, &flags, operators);
         // Quiet: the wait for etcd beside it is what people want to read about.

@@ -10,11 +10,13 @@ use component_runtime::Needs;
 use health_endpoints::ReloadBehaviour::{NeedsRestart, Reloads, ReloadsLate};
 use supervision::{Configuration, GoodEndings};
 
+use crate::EtcdMembers;
+
 /// What one API server is told.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ApiserverConfiguration {
-    /// Client URLs of etcd: one Service, or each member.
-    pub etcd_endpoints: Vec<String>,
+    /// Where etcd is.
+    pub etcd: EtcdMembers,
     /// Where it listens; its serving certificate must hold this address unless it is unspecified.
     pub bind_address: IpAddr,
     /// Where it listens.

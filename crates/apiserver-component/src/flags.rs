@@ -8,13 +8,17 @@ use component_runtime::Paths;
 use crate::ApiserverConfiguration;
 use crate::rendered::{AUTHENTICATION, ENCRYPTION};
 
-pub(crate) fn flags(configuration: &ApiserverConfiguration, paths: &Paths) -> ApiserverFlags {
+pub(crate) fn flags(
+    configuration: &ApiserverConfiguration,
+    etcd_endpoints: &[String],
+    paths: &Paths,
+) -> ApiserverFlags {
     let serving = paths.leaf(Profile::ApiserverServing, Authority::Cluster);
     let etcd = paths.leaf(Profile::ApiserverEtcdClient, Authority::Etcd);
     let kubelet = paths.leaf(Profile::ApiserverKubeletClient, Authority::Cluster);
     let front_proxy = paths.leaf(Profile::ApiserverFrontProxyClient, Authority::FrontProxy);
     ApiserverFlags {
-        etcd_endpoints: configuration.etcd_endpoints.clone(),
+        etcd_endpoints: etcd_endpoints.to_vec(),
         etcd_client: EtcdClientFiles {
             authority: etcd.authority,
             certificate: etcd.certificate,

@@ -7,8 +7,10 @@ mod configuration;
 mod etcd_read;
 mod flags;
 mod liveness;
+mod members;
 mod rendered;
 mod senseless_drain;
 
 pub use component::Apiserver;
 pub use configuration::{ApiserverConfiguration, NEEDS};
+pub use members::EtcdMembers;

@@ -10,8 +10,8 @@ use management_api::ManagementArguments;
 use supervision::Configuration;
 use telemetry::LogArguments;
 
-use crate::RuntimeError;
 use crate::context::ChildBinary;
+use crate::{ReplicaName, RuntimeError};
 
 /// Who we are, where we are watched, and where certificates come from.
 #[derive(Debug, Clone, Args)]
@@ -100,10 +100,9 @@ pub struct SupervisionArguments {
         env = "PILOTHOUSE_REPLICA_SERVICE",
         value_name = "HOST:PORT",
         conflicts_with = "replica_health",
-        requires = "pod_address",
-        value_parser = host_and_port
+        requires = "pod_address"
     )]
-    pub replica_service: Option<String>,
+    pub replica_service: Option<ReplicaName>,
     /// File that gets the reason when the supervisor gives up
     #[arg(
         long,
@@ -168,14 +167,5 @@ impl SupervisionArguments {
         }
         configuration.termination_message = Some(self.termination_message_path.clone());
         configuration
-    }
-}
-
-/// `HOST:PORT`, where the host is a name that has one address for each replica.
-fn host_and_port(text: &str) -> Result<String, String> {
-    let port = text.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port);
-    match port.and_then(|port| port.parse::<u16>().ok()) {
-        Some(port) if port > 0 => Ok(text.to_owned()),
-        _ => Err("write it as HOST:PORT".to_owned()),
     }
 }

@@ -42,6 +42,17 @@ pub enum RuntimeError {
 }
 
 impl RuntimeError {
+    /// No loopback port for a front.
+    #[must_use]
+    pub fn front(source: std::io::Error) -> Self {
+        Self::Setting {
+            what: "no loopback port can be taken for the front between the child and what it needs"
+                .to_owned(),
+            remedy: "free a port of 127.0.0.1, or widen net.ipv4.ip_local_port_range".to_owned(),
+            source: Some(Box::new(source)),
+        }
+    }
+
     /// A setting that cannot work, and what to do about it.
     pub fn setting(what: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self::Setting { what: what.into(), remedy: remedy.into(), source: None }

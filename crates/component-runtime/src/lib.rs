@@ -8,6 +8,7 @@ mod error;
 mod memory_limit;
 mod needs;
 mod provisioned;
+mod replica_name;
 mod replicas;
 mod restart_lease;
 mod restart_turns;
@@ -20,3 +21,4 @@ pub use command_line::{Service, SupervisedComponent, service_main, supervisor_ma
 pub use context::{ChildBinary, Context, Management, Paths};
 pub use error::RuntimeError;
 pub use needs::Needs;
+pub use replica_name::ReplicaName;

@@ -7,8 +7,8 @@ use std::time::Duration;
 use health_endpoints::HealthClient;
 use tokio::time::Instant;
 
-/// A resolver that does not answer says nothing about replicas.
-const LOOK_UP_LIMIT: Duration = Duration::from_secs(2);
+use crate::ReplicaName;
+
 /// Behind a name that shows ready replicas only, being alone and being the last ready one look the same for a while.
 const ALONE_AFTER: Duration = Duration::from_secs(5 * 60);
 
@@ -19,8 +19,8 @@ pub(crate) enum Replicas {
     Listed(Vec<String>),
     /// At the addresses of a name, but for our own.
     Behind {
-        /// `HOST:PORT`.
-        service: String,
+        /// The name with an address for each of them.
+        service: ReplicaName,
         /// Our own address.
         own: Option<IpAddr>,
     },
@@ -55,7 +55,7 @@ impl Lookout {
             Replicas::Listed(endpoints) if endpoints.is_empty() => return Others::None,
             Replicas::Listed(endpoints) => endpoints.clone(),
             // A name without any ready replica does not resolve at all.
-            Replicas::Behind { service, own } => look_up(service, *own).await.unwrap_or_default(),
+            Replicas::Behind { service, own } => look_up(service, *own).await,
         };
         if endpoints.is_empty() {
             let since = *self.alone_since.get_or_insert_with(Instant::now);
@@ -71,21 +71,17 @@ impl Lookout {
     }
 }
 
-/// The health endpoints behind a name; none when it could not be looked up.
-async fn look_up(service: &str, own: Option<IpAddr>) -> Option<Vec<String>> {
-    match tokio::time::timeout(LOOK_UP_LIMIT, tokio::net::lookup_host(service)).await {
-        Ok(Ok(addresses)) => {
-            let others = addresses.filter(|address| Some(address.ip().to_canonical()) != own);
-            let mut endpoints: Vec<String> = others.map(|address| format!("http://{address}")).collect();
-            endpoints.sort();
-            endpoints.dedup();
-            Some(endpoints)
+/// The health endpoints behind a name, but for our own; none when it could not be looked up.
+async fn look_up(service: &ReplicaName, own: Option<IpAddr>) -> Vec<String> {
+    match service.look_up().await {
+        Ok(addresses) => {
+            let others = addresses.iter().filter(|address| Some(address.ip().to_canonical()) != own);
+            others.map(|address| format!("http://{address}")).collect()
         }
-        Ok(Err(error)) => {
-            tracing::debug!(service, %error, "the replicas cannot be looked up");
-            None
+        Err(why) => {
+            tracing::debug!(%service, why, "the replicas cannot be looked up");
+            Vec::new()
         }
-        Err(_late) => None,
     }
 }
 
@@ -96,18 +92,18 @@ mod tests {
     #[tokio::test]
     async fn our_own_address_is_left_out() {
         let own: IpAddr = "127.0.0.1".parse().unwrap();
-        assert_eq!(look_up("127.0.0.1:8686", Some(own)).await, Some(vec![]));
-        assert_eq!(
-            look_up("127.0.0.1:8686", Some("127.0.0.2".parse().unwrap())).await,
-            Some(vec!["http://127.0.0.1:8686".to_owned()])
-        );
-        assert_eq!(look_up("[::1]:8686", None).await, Some(vec!["http://[::1]:8686".to_owned()]));
+        let service: ReplicaName = "127.0.0.1:8686".parse().unwrap();
+        assert_eq!(look_up(&service, Some(own)).await, Vec::<String>::new());
+        assert_eq!(look_up(&service, Some("127.0.0.2".parse().unwrap())).await, ["http://127.0.0.1:8686"]);
+        assert_eq!(look_up(&"[::1]:8686".parse().unwrap(), None).await, ["http://[::1]:8686"]);
     }
 
     #[tokio::test(start_paused = true)]
     async fn who_sees_nobody_else_for_long_is_alone() {
-        let replicas =
-            Replicas::Behind { service: "127.0.0.1:1".to_owned(), own: Some("127.0.0.1".parse().unwrap()) };
+        let replicas = Replicas::Behind {
+            service: "127.0.0.1:1".parse().unwrap(),
+            own: Some("127.0.0.1".parse().unwrap()),
+        };
         mutual_tls::install_provider();
         let mut lookout = Lookout::new(replicas, HealthClient::new(Duration::from_secs(1)).unwrap());
         assert_eq!(lookout.look().await, Others::NoneReady);

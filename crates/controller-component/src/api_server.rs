@@ -6,7 +6,7 @@ use std::time::Duration;
 use component_flags::KubernetesVersion;
 use conditions::{Condition, Sighting};
 use kubernetes_health::{HealthAnswer, why_no_answer};
-use mutual_tls::{TlsFiles, http_client};
+use mutual_tls::TlsFiles;
 use serde::Deserialize;
 use tokio::task::JoinSet;
 
@@ -16,9 +16,11 @@ use crate::skew;
 /// One request. /readyz of an API server that has just lost etcd takes 4 s.
 const LIMIT: Duration = Duration::from_secs(5);
 
-/// An API server that is ready, asked with the component's own certificate.
+/// An API server that is ready, asked with the component's own certificate on the way that the component takes.
 pub(crate) struct ReadyApiServer<'a> {
-    pub(crate) server: &'a str,
+    pub(crate) server: &'a ApiServer,
+    /// What people call it.
+    pub(crate) known_as: &'a str,
     pub(crate) files: &'a TlsFiles,
 }
 
@@ -26,11 +28,15 @@ impl Condition for ReadyApiServer<'_> {
     type Output = ();
 
     fn awaits(&self) -> String {
-        format!("the API server at {} to be ready", self.server)
+        format!("the API server at {} to be ready", self.known_as)
     }
 
     async fn look(&mut self) -> Sighting<()> {
-        match readiness(self.server, self.files).await.healthy() {
+        let answer = match self.server.client(self.files, LIMIT) {
+            Ok(client) => readiness(&client, &self.server.url()).await,
+            Err(error) => HealthAnswer::None(telemetry::error_chain(&error)),
+        };
+        match answer.healthy() {
             Ok(()) => Sighting::Holds(()),
             Err(why) => Sighting::NotYet(why),
         }
@@ -82,12 +88,9 @@ impl Condition for NewEnoughApiServers<'_> {
     }
 }
 
-async fn readiness(server: &str, files: &TlsFiles) -> HealthAnswer {
-    let client = match http_client(&files.authority, Some(files), LIMIT) {
-        Ok(client) => client,
-        Err(error) => return HealthAnswer::None(telemetry::error_chain(&error)),
-    };
-    match client.get(format!("{}/readyz", server.trim_end_matches('/'))).send().await {
+/// What the API server at `url` says when `client` asks it whether it is ready.
+pub(crate) async fn readiness(client: &reqwest::Client, url: &str) -> HealthAnswer {
+    match client.get(format!("{url}/readyz")).send().await {
         Ok(response) => {
             let status = response.status().as_u16();
             HealthAnswer::read(status, &response.text().await.unwrap_or_default())

@@ -4,10 +4,10 @@
 use std::net::IpAddr;
 
 use clap::Args;
-use component_runtime::RuntimeError;
+use component_runtime::{ReplicaName, RuntimeError};
 use naming_contract::ports;
 
-use crate::serving::{ApiServerReplicas, ServingApiServers};
+use crate::serving::ServingApiServers;
 use crate::{ControllerConfiguration, Kind};
 
 /// Where the API servers are, and where the component serves.
@@ -16,7 +16,8 @@ pub struct LeaderElectedArguments {
     /// The API server that the component talks to: one URL behind which all of them are
     #[arg(long, env = "PILOTHOUSE_API_SERVER", value_name = "URL")]
     api_server: String,
-    /// Each API server that may serve it; none may be older than it (repeat) [default: --api-server]
+    /// Each API server that may serve it; connections go to ready ones, and none may be older than it (repeat) [default:
+    /// --api-server]
     #[arg(
         long = "serving-api-server",
         env = "PILOTHOUSE_SERVING_API_SERVER",
@@ -24,15 +25,15 @@ pub struct LeaderElectedArguments {
         value_delimiter = ','
     )]
     serving_api_servers: Vec<String>,
-    /// Name and port behind which the API servers are that serve now, one address each; none of these may be older
+    /// Name and port behind which the API servers are that serve now, one address each; connections go to ready ones, and none
+    /// of these may be older
     #[arg(
         long,
         env = "PILOTHOUSE_API_SERVER_REPLICAS",
         value_name = "HOST:PORT",
-        conflicts_with = "serving_api_servers",
-        value_parser = ApiServerReplicas::parse
+        conflicts_with = "serving_api_servers"
     )]
-    api_server_replicas: Option<ApiServerReplicas>,
+    api_server_replicas: Option<ReplicaName>,
     /// Where the component serves its health and metrics
     #[arg(long, env = "PILOTHOUSE_BIND_ADDRESS", default_value = "0.0.0.0", value_name = "IP")]
     bind_address: IpAddr,

@@ -7,21 +7,24 @@ use std::time::Duration;
 
 use certificates::Authority;
 use component_flags::KubernetesVersion;
-use component_runtime::Context;
+use component_runtime::{Context, RuntimeError};
 use conditions::{Pace, Progress, Silent, wait_for};
 use durable_files::{FileError, write_private};
-use kubeconfig::{CredentialPaths, render_with_files};
+use kubeconfig::{CredentialPaths, Server, render_with_files};
 use kubernetes_health::{HealthAnswer, HealthProbe};
 use leader_lease::LeaderLease;
 use mutual_tls::TlsFiles;
 use naming_contract::environment::{HTTP2_PING_TIMEOUT_SECONDS, HTTP2_READ_IDLE_TIMEOUT_SECONDS};
 use preflight::{Checked, UpstreamBinary, reached_at, wait_for_port, when_there_is_space};
 use supervision::{ChildCommand, ChildEnding, Health, PrepareError, Supervised};
+use tcp_front::Front;
 
 use crate::api_server::{NewEnoughApiServers, ReadyApiServer};
 use crate::configuration::KUBECONFIG;
+use crate::fronted::{CUT_AFTER, FrontedApiServers};
 use crate::kind::LEASE_NAMESPACE;
 use crate::leadership::{Leadership, Observation};
+use crate::serving::ApiServer;
 use crate::{ControllerConfiguration, Kind};
 
 /// How long one look waits for an answer; the driver gives a look 1.4 s.
@@ -40,29 +43,38 @@ pub struct Controller {
     context: Context,
     binary: UpstreamBinary,
     identity: TlsFiles,
+    /// The API server on the way that the child takes.
+    api_server: ApiServer,
     liveness: HealthProbe,
     readiness: Option<HealthProbe>,
     leadership: Rc<Leadership>,
     _observation: Observation,
+    _front: Option<Front>,
 }
 
 impl Controller {
-    /// A component that is not running yet. Must be made in a `LocalSet`: it looks at its lease in the background.
-    #[must_use]
-    pub fn new(configuration: ControllerConfiguration, context: Context) -> Self {
+    /// A component that is not running yet. Must be made in a `LocalSet`: it looks at its lease and at the API servers in the
+    /// background. An error if there is no free port for the front.
+    pub fn new(configuration: ControllerConfiguration, context: Context) -> Result<Self, RuntimeError> {
         let kind = configuration.kind;
         let identity = context.paths.leaf(kind.client(), Authority::Cluster);
         let bundle = context.paths.trust(Authority::Cluster);
         let base = format!("https://{}", reached_at(configuration.bind_address, configuration.secure_port));
+        let front = front(&configuration, &identity, &context)?;
+        let api_server = match &front {
+            Some(front) => ApiServer::through(front.address(), &configuration.api_server),
+            None => ApiServer::At(configuration.api_server.clone()),
+        };
         let lease = LeaderLease::new(
-            configuration.api_server.clone(),
+            api_server.dialled(),
+            api_server.server_name().map(str::to_owned),
             identity.clone(),
             LEASE_NAMESPACE,
             kind.lease(),
         );
         let leadership = Rc::new(Leadership::new(lease, context.board.clone(), &context.instance));
         let own_readiness = kind.readiness_path() != kind.liveness_path();
-        Self {
+        Ok(Self {
             binary: UpstreamBinary::new(context.child.program.clone()),
             liveness: HealthProbe::new(format!("{base}{}", kind.liveness_path()), bundle.clone()),
             readiness: own_readiness
@@ -70,9 +82,11 @@ impl Controller {
             _observation: Rc::clone(&leadership).observe(),
             leadership,
             identity,
+            api_server,
             configuration,
             context,
-        }
+            _front: front,
+        })
     }
 
     /// The argv, and the version where it is one of Kubernetes' own binaries.
@@ -95,7 +109,8 @@ impl Controller {
             client_certificate: &self.identity.certificate,
             client_key: &self.identity.key,
         };
-        let server = &self.configuration.api_server;
+        let url = self.api_server.dialled();
+        let server = Server { url: &url, name: self.api_server.server_name() };
         let rendered =
             render_with_files("hosted", server, self.configuration.kind.client().name(), &credentials);
         let write = || write_private(&path, rendered.as_bytes());
@@ -107,6 +122,22 @@ impl Controller {
     }
 }
 
+/// With several API servers the child dials one that is ready, through us: behind one address of a Service it would dial a
+/// dead one in turn, for as long as Kubernetes takes to notice that a node is gone.
+fn front(
+    configuration: &ControllerConfiguration,
+    identity: &TlsFiles,
+    context: &Context,
+) -> Result<Option<Front>, RuntimeError> {
+    if !configuration.serving_api_servers.may_be_several() {
+        return Ok(None);
+    }
+    let servers = FrontedApiServers::new(configuration.serving_api_servers.clone(), identity.clone());
+    let board = context.board.clone();
+    let tell = move |line: &str| board.detail("apiServers", line);
+    Front::start("API server", servers, CUT_AFTER, tell).map(Some).map_err(RuntimeError::front)
+}
+
 impl Supervised for Controller {
     async fn prepare(&self, progress: &dyn Progress) -> Result<ChildCommand, PrepareError> {
         self.liveness.forget();
@@ -114,7 +145,11 @@ impl Supervised for Controller {
             readiness.forget();
         }
         self.write_kubeconfig(progress).await?;
-        let mut api_server = ReadyApiServer { server: &self.configuration.api_server, files: &self.identity };
+        let mut api_server = ReadyApiServer {
+            server: &self.api_server,
+            known_as: &self.configuration.api_server,
+            files: &self.identity,
+        };
         let ready = async {
             wait_for(&mut api_server, Pace::default(), progress).await;
             Ok(())

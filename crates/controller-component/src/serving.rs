@@ -4,11 +4,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use component_runtime::RuntimeError;
+use component_runtime::{ReplicaName, RuntimeError};
 use mutual_tls::{TlsError, TlsFiles, http_client, http_client_of_one};
-
-/// A resolver that does not answer in this time is asked again later.
-const LOOK_UP_LIMIT: Duration = Duration::from_secs(3);
 
 /// The API servers that may serve a component.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,17 +15,10 @@ pub enum ServingApiServers {
     /// Those behind a name. Their certificates are checked for the name by which clients know all of them.
     Behind {
         /// The name with an address for each of them.
-        replicas: ApiServerReplicas,
+        replicas: ReplicaName,
         /// The host of the URL behind which all of them are.
         server_name: String,
     },
-}
-
-/// A name and a port: one address for each API server that serves now.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ApiServerReplicas {
-    host: String,
-    port: u16,
 }
 
 /// One API server, ready to be asked.
@@ -38,41 +28,9 @@ pub(crate) enum ApiServer {
     Replica { server_name: String, address: SocketAddr },
 }
 
-impl ApiServerReplicas {
-    /// Reads `HOST:PORT`.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        let parts = text.rsplit_once(':').filter(|(host, _)| !host.is_empty());
-        let parts = parts.and_then(|(host, port)| Some((host, port.parse().ok()?)));
-        match parts {
-            Some((host, port)) if port > 0 => Ok(Self { host: host.to_owned(), port }),
-            _ => Err("write it as HOST:PORT".to_owned()),
-        }
-    }
-
-    /// Their addresses now; the error is for people.
-    async fn look_up(&self) -> Result<Vec<SocketAddr>, String> {
-        let host = self.host.trim_start_matches('[').trim_end_matches(']');
-        let found = tokio::time::timeout(LOOK_UP_LIMIT, tokio::net::lookup_host((host, self.port))).await;
-        let mut addresses: Vec<SocketAddr> = match found {
-            Ok(Ok(addresses)) => addresses.collect(),
-            Ok(Err(error)) => {
-                return Err(format!("{host} has no address: no API server is ready yet ({error})"));
-            }
-            Err(_late) => return Err(format!("no DNS answer about {host} within {LOOK_UP_LIMIT:?}")),
-        };
-        addresses.sort();
-        addresses.dedup();
-        if addresses.is_empty() {
-            Err(format!("{host} has no address: no API server is ready yet"))
-        } else {
-            Ok(addresses)
-        }
-    }
-}
-
 impl ServingApiServers {
     /// Those behind `replicas`, known to clients by the host of `api_server`.
-    pub(crate) fn behind(replicas: ApiServerReplicas, api_server: &str) -> Result<Self, RuntimeError> {
+    pub(crate) fn behind(replicas: ReplicaName, api_server: &str) -> Result<Self, RuntimeError> {
         let url = reqwest::Url::parse(api_server).ok();
         match url.as_ref().and_then(reqwest::Url::domain) {
             Some(name) => Ok(Self::Behind { replicas, server_name: name.to_owned() }),
@@ -83,6 +41,11 @@ impl ServingApiServers {
                 "give it as https://NAME:PORT, or list the API servers with --serving-api-server",
             )),
         }
+    }
+
+    /// Whether there may be several, so that one that is lost can be left for another.
+    pub(crate) fn may_be_several(&self) -> bool {
+        !matches!(self, Self::Listed(urls) if urls.len() == 1)
     }
 
     /// All of them as they are now; the error says why there are none.
@@ -98,6 +61,47 @@ impl ServingApiServers {
 }
 
 impl ApiServer {
+    /// All of those behind `api_server`, on the way through a front at `address`.
+    pub(crate) fn through(address: SocketAddr, api_server: &str) -> Self {
+        let url = reqwest::Url::parse(api_server).ok();
+        match url.as_ref().and_then(reqwest::Url::domain) {
+            Some(name) => Self::Replica { server_name: name.to_owned(), address },
+            // Every API server's certificate holds the loopback addresses.
+            None => Self::At(format!("https://{address}")),
+        }
+    }
+
+    /// Where it is dialled; the error is for people.
+    pub(crate) async fn address(&self) -> Result<SocketAddr, String> {
+        let url = match self {
+            Self::Replica { address, .. } => return Ok(*address),
+            Self::At(url) => reqwest::Url::parse(url).map_err(|error| format!("{url}: {error}"))?,
+        };
+        let (Some(host), Some(port)) = (url.host_str(), url.port_or_known_default()) else {
+            return Err(format!("{url} names no host"));
+        };
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        let found = tokio::net::lookup_host((host, port)).await;
+        let mut found = found.map_err(|error| format!("{host} has no address: {error}"))?;
+        found.next().ok_or_else(|| format!("{host} has no address"))
+    }
+
+    /// The URL that is dialled. Unlike [`Self::url`] it names the address.
+    pub(crate) fn dialled(&self) -> String {
+        match self {
+            Self::At(_) => self.url(),
+            Self::Replica { address, .. } => format!("https://{address}"),
+        }
+    }
+
+    /// The name that its certificate is checked for, if that is not the host that is dialled.
+    pub(crate) fn server_name(&self) -> Option<&str> {
+        match self {
+            Self::At(_) => None,
+            Self::Replica { server_name, .. } => Some(server_name),
+        }
+    }
+
     pub(crate) fn client(&self, files: &TlsFiles, limit: Duration) -> Result<reqwest::Client, TlsError> {
         match self {
             Self::At(_) => http_client(&files.authority, Some(files), limit),
@@ -127,19 +131,8 @@ impl ApiServer {
 mod tests {
     use super::*;
 
-    fn replicas(text: &str) -> ApiServerReplicas {
-        ApiServerReplicas::parse(text).unwrap()
-    }
-
-    #[test]
-    fn a_name_and_a_port_are_read_and_nothing_else_is() {
-        assert_eq!(
-            replicas("replicas.n.svc:6443"),
-            ApiServerReplicas { host: "replicas.n.svc".into(), port: 6443 }
-        );
-        for wrong in ["replicas.n.svc", ":6443", "a:0", "a:b", "https://a:x"] {
-            assert!(ApiServerReplicas::parse(wrong).is_err(), "{wrong}");
-        }
+    fn replicas(text: &str) -> ReplicaName {
+        text.parse().unwrap()
     }
 
     #[tokio::test]
@@ -159,12 +152,27 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn through_a_front_the_name_stays_where_there_is_one() {
+        let front: SocketAddr = "127.0.0.1:4711".parse().unwrap();
+        let named = ApiServer::through(front, "https://demo.n.svc:6443");
+        assert_eq!(
+            (named.dialled().as_str(), named.server_name()),
+            ("https://127.0.0.1:4711", Some("demo.n.svc"))
+        );
+        let unnamed = ApiServer::through(front, "https://127.0.0.1:6443");
+        assert_eq!((unnamed.dialled().as_str(), unnamed.server_name()), ("https://127.0.0.1:4711", None));
+        for server in [named, unnamed] {
+            assert_eq!(server.address().await.unwrap(), front);
+        }
+    }
+
+    #[tokio::test]
     async fn no_address_is_a_reason_to_wait() {
         // A label of 64 characters is refused before any name server is asked.
         let nobody = format!("{}.invalid", "n".repeat(64));
         let replicas = replicas(&format!("{nobody}:6443"));
         let serving = ServingApiServers::behind(replicas, "https://demo.n.svc:6443").unwrap();
         let why = serving.now().await.unwrap_err();
-        assert!(why.contains(&nobody) && why.contains("no API server is ready yet"), "{why}");
+        assert!(why.contains(&nobody) && why.contains("nobody is there yet"), "{why}");
     }
 }

@@ -67,7 +67,7 @@ impl Reconciler {
 
     /// One round over all objects, in their order. The client is made anew: its certificate may have been renewed.
     pub async fn round(&self, list: &[Desired]) -> Result<Vec<Outcome>, ReconcileError> {
-        let client = kubernetes_client(&self.server, &self.files).map_err(ReconcileError::Client)?;
+        let client = kubernetes_client(&self.server, None, &self.files).map_err(ReconcileError::Client)?;
         let mut outcomes = Vec::with_capacity(list.len());
         for desired in list {
             let outcome = self.reconcile(&client, desired).await?;

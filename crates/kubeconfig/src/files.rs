@@ -16,22 +16,35 @@ pub struct CredentialPaths<'a> {
     pub client_key: &'a Path,
 }
 
-/// A kubeconfig for `user` of the API server at `server` (https URL). It is JSON, which is YAML too. Paths should be
-/// absolute: client-go takes relative ones from the kubeconfig's own directory.
+/// Where a component finds its API server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Server<'a> {
+    /// An https URL.
+    pub url: &'a str,
+    /// The name that its certificate is checked for, if that is not the URL's host.
+    pub name: Option<&'a str>,
+}
+
+/// A kubeconfig for `user` of the API server at `server`. It is JSON, which is YAML too. Paths should be absolute:
+/// client-go takes relative ones from the kubeconfig's own directory.
 #[must_use]
 pub fn render_with_files(
     cluster_name: &str,
-    server: &str,
+    server: Server<'_>,
     user: &str,
     paths: &CredentialPaths<'_>,
 ) -> String {
     let context = format!("{user}@{cluster_name}");
+    let mut cluster = json!({ "server": server.url, "certificate-authority": paths.certificate_authority.to_string_lossy() });
+    if let Some(name) = server.name {
+        cluster["tls-server-name"] = json!(name);
+    }
     let document = json!({
         "apiVersion": "v1",
         "kind": "Config",
         "clusters": [{
             "name": cluster_name,
-            "cluster": { "server": server, "certificate-authority": paths.certificate_authority.to_string_lossy() },
+            "cluster": cluster,
         }],
         "users": [{
             "name": user,
@@ -57,7 +70,11 @@ mod tests {
             client_certificate: Path::new("/run/pilothouse/certificates/scheduler-client/tls.crt"),
             client_key: Path::new("/run/pilothouse/certificates/scheduler-client/tls.key"),
         };
-        let text = render_with_files("one", "https://127.0.0.1:6443", "system:kube-scheduler", &paths);
+        let server = Server { url: "https://127.0.0.1:6443", name: None };
+        let text = render_with_files("one", server, "system:kube-scheduler", &paths);
         insta::assert_snapshot!(text);
+        let named = Server { name: Some("demo-kube-apiserver.n.svc"), ..server };
+        let text = render_with_files("one", named, "system:kube-scheduler", &paths);
+        assert!(text.contains(r#""tls-server-name": "demo-kube-apiserver.n.svc""#), "{text}");
     }
 }

@@ -6,4 +6,4 @@ mod files;
 mod yaml;
 
 pub use embedded::{EmbeddedCertificates, embedded_certificates, render_embedded};
-pub use files::{CredentialPaths, render_with_files};
+pub use files::{CredentialPaths, Server, render_with_files};

@@ -16,6 +16,7 @@ use crate::{is_ours_to_clear, released};
 /// One component's lease, seen with that component's own client certificate.
 pub struct LeaderLease {
     server: String,
+    server_name: Option<String>,
     files: TlsFiles,
     namespace: &'static str,
     name: &'static str,
@@ -78,10 +79,17 @@ pub enum LeaseError {
 }
 
 impl LeaderLease {
-    /// The lease `namespace`/`name` at `server`, with the identity in `files`.
+    /// The lease `namespace`/`name` at `server`, whose certificate is checked for `server_name` instead of the URL's host if
+    /// there is one, with the identity in `files`.
     #[must_use]
-    pub fn new(server: String, files: TlsFiles, namespace: &'static str, name: &'static str) -> Self {
-        Self { server, files, namespace, name, client: RefCell::new(None) }
+    pub fn new(
+        server: String,
+        server_name: Option<String>,
+        files: TlsFiles,
+        namespace: &'static str,
+        name: &'static str,
+    ) -> Self {
+        Self { server, server_name, files, namespace, name, client: RefCell::new(None) }
     }
 
     /// Who holds it; none when nobody does.
@@ -141,7 +149,7 @@ impl LeaderLease {
         let client = if let Some(client) = &*cached {
             client.clone()
         } else {
-            let client = kubernetes_client(&self.server, &self.files)
+            let client = kubernetes_client(&self.server, self.server_name.as_deref(), &self.files)
                 .map_err(|source| LeaseError::Client { lease: self.described(), source })?;
             cached.insert(client).clone()
         };

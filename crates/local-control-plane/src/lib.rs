@@ -9,7 +9,6 @@ mod command_lines;
 mod components;
 mod display;
 mod down;
-mod front;
 mod keeper;
 mod leftovers;
 mod log_files;

@@ -194,6 +194,7 @@ fn kubeconfigs(name: &ClusterName, server: &str, node: &str) -> [(String, Vec<u8
             client_certificate: Path::new(certificate),
             client_key: Path::new(key),
         };
+        let server = kubeconfig::Server { url: server, name: None };
         kubeconfig::render_with_files(name.as_str(), server, user, &paths).into_bytes()
     };
     [

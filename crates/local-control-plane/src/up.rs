@@ -7,6 +7,7 @@ use std::rc::Rc;
 use health_endpoints::HealthClientError;
 use naming_contract::Component;
 use process_control::Signals;
+use tcp_front::View;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
@@ -14,7 +15,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cluster_name::ClusterName;
 use crate::display::{Display, Row};
-use crate::front;
 use crate::keeper::{self, Stop, Surroundings};
 use crate::paths::{SELF, StatePaths};
 use crate::pid_file::PidFile;
@@ -109,14 +109,14 @@ async fn start_front(
     stop: &CancellationToken,
     beside: &mut JoinSet<()>,
 ) -> Result<(), UpError> {
-    let (ready, ready_servers) = watch::channel(Vec::new());
+    let (ready, servers) = watch::channel(View::default());
     for address in &plan.front {
         let listener = TcpListener::bind(address)
             .await
             .map_err(|source| UpError::Front { address: *address, source })?;
-        beside.spawn_local(front::serve(listener, ready_servers.clone(), stop.clone()));
+        beside.spawn_local(tcp_front::serve(listener, servers.clone(), stop.clone()));
     }
-    let servers: Vec<(String, SocketAddr)> = plan
+    let listeners: Vec<(String, SocketAddr)> = plan
         .instances
         .iter()
         .filter(|instance| instance.component == Component::KubeApiserver)
@@ -126,7 +126,8 @@ async fn start_front(
     beside.spawn_local(async move {
         let mut changes = views.changes();
         loop {
-            let now = views.ready_servers(&servers);
+            // One that is not ready may be draining: its open connections are its own.
+            let now = View { usable: views.ready_servers(&listeners), lost: Vec::new() };
             ready.send_if_modified(|known| {
                 let differs = *known != now;
                 *known = now;

@@ -9,7 +9,7 @@ mod kubernetes;
 mod rustls_configuration;
 
 #[cfg(feature = "etcd")]
-pub use etcd::etcd_client;
+pub use etcd::{etcd_client, etcd_client_of_one};
 pub use files::{TlsError, TlsFiles, TlsMaterial};
 #[cfg(feature = "kubernetes")]
 pub use kubernetes::{bearer_client, kubernetes_client};

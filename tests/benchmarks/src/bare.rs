@@ -59,7 +59,7 @@ impl Template {
         // Administrators are bound by cluster-bootstrap, which the floor lacks; its own leaf is of system:masters.
         let leaf = state.join("instances/cluster-bootstrap-0/runtime/certificates/cluster-bootstrap-client");
         let files = TlsFiles { authority, certificate: leaf.join("tls.crt"), key: leaf.join("tls.key") };
-        let client = mutual_tls::kubernetes_client(&self.servers[0], &files)?;
+        let client = mutual_tls::kubernetes_client(&self.servers[0], None, &files)?;
         let leases_held = until_leases_held(began, &client).await?;
         for child in &mut running {
             child.signal(Signal::SIGKILL).context("cannot end a bare child")?;

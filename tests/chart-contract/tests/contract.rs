@@ -200,6 +200,7 @@ fn addresses_and_objects_in_arguments_are_those_of_the_contract() -> Result<()> 
                     host(demo.component(Component::Etcd)),
                     ports::ETCD_CLIENT
                 ));
+                has(format!("--etcd-members={}:{}", host(demo.etcd_peers()), ports::ETCD_CLIENT));
             }
             _ => has(format!(
                 "--api-server=https://{}:{}",

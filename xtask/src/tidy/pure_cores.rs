@@ -6,7 +6,7 @@ use super::rust_source::{code, is_identifier};
 use super::tree::Tree;
 
 /// Beginnings of paths, and why what lies there must stay pure.
-pub(super) const PURE: [(&str, &str); 9] = [
+pub(super) const PURE: [(&str, &str); 10] = [
     ("crates/naming-contract/", "the chart and every binary share it"),
     ("crates/component-flags/", "argv is compared against snapshots for each Kubernetes version"),
     ("crates/kubeconfig/", "what is rendered depends on nothing but its input"),
@@ -14,6 +14,7 @@ pub(super) const PURE: [(&str, &str); 9] = [
     ("crates/etcd-membership/src/planner", "its histories are generated"),
     ("crates/certificates/src/profiles", "who may have what must be readable as a table"),
     ("crates/certificates/src/due", "renewal is tested at any moment of any lifetime"),
+    ("crates/tcp-front/src/roster", "what is cut and what is not holds for every history of answers"),
     ("tests/disruption/src/model/", "a checker that cannot be made to miss a fault cannot be trusted"),
     ("crates/certificates/src/entitlement", "who may have what must not depend on the moment"),
 ];

@@ -12,7 +12,7 @@ fn addresses(count: u16) -> Vec<SocketAddr> {
 
 proptest! {
     #[test]
-    fn only_ready_servers_that_were_not_tried_are_chosen_and_all_get_their_turn(
+    fn only_usable_servers_that_were_not_tried_are_chosen_and_all_get_their_turn(
         count in 1_u16..6, tried in prop::collection::vec(0_usize..6, 0..6), turn in any::<usize>()
     ) {
         let ready = addresses(count);
@@ -25,6 +25,10 @@ proptest! {
             (0..usize::from(count)).map(|turn| choose(&ready, &[], turn)).collect();
         prop_assert_eq!(in_turn.len(), usize::from(count));
     }
+}
+
+fn usable<const COUNT: usize>(servers: [SocketAddr; COUNT]) -> View {
+    View { usable: servers.into(), lost: Vec::new() }
 }
 
 /// A server that answers every connection with one letter and then echoes.
@@ -44,7 +48,7 @@ async fn lettered_server(letter: u8) -> SocketAddr {
     address
 }
 
-async fn front(ready: &watch::Sender<Vec<SocketAddr>>) -> (SocketAddr, CancellationToken) {
+async fn front(ready: &watch::Sender<View>) -> (SocketAddr, CancellationToken) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let stop = CancellationToken::new();
@@ -65,12 +69,12 @@ async fn within_limit<T>(test: impl Future<Output = T>) -> T {
 async fn connections_take_turns_and_leave_out_who_is_not_ready() {
     within_limit(async {
         let (first, second) = (lettered_server(b'a').await, lettered_server(b'b').await);
-        let ready = watch::Sender::new(vec![first, second]);
+        let ready = watch::Sender::new(usable([first, second]));
         let (front, _stop) = front(&ready).await;
         let mut letters = vec![letter_of(front).await, letter_of(front).await];
         letters.sort_unstable();
         assert_eq!(letters, b"ab");
-        ready.send_replace(vec![second]);
+        ready.send_replace(usable([second]));
         for _ in 0..4 {
             assert_eq!(letter_of(front).await, b'b');
         }
@@ -83,7 +87,7 @@ async fn a_server_that_refuses_is_passed_over_although_it_counts_as_ready() {
     within_limit(async {
         let gone = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
         let alive = lettered_server(b'a').await;
-        let ready = watch::Sender::new(vec![gone, alive]);
+        let ready = watch::Sender::new(usable([gone, alive]));
         let (front, _stop) = front(&ready).await;
         for _ in 0..4 {
             assert_eq!(letter_of(front).await, b'a');
@@ -96,12 +100,12 @@ async fn a_server_that_refuses_is_passed_over_although_it_counts_as_ready() {
 async fn a_connection_waits_for_the_first_ready_server() {
     within_limit(async {
         let server = lettered_server(b'a').await;
-        let ready = watch::Sender::new(Vec::new());
+        let ready = watch::Sender::new(View::default());
         let (front, _stop) = front(&ready).await;
         let mut client = TcpStream::connect(front).await.unwrap();
         let waiting = tokio::time::timeout(Duration::from_millis(200), client.read_u8()).await;
         assert!(waiting.is_err(), "closed at once: {waiting:?}");
-        ready.send_replace(vec![server]);
+        ready.send_replace(usable([server]));
         assert_eq!(client.read_u8().await.unwrap(), b'a');
     })
     .await;
@@ -110,7 +114,7 @@ async fn a_connection_waits_for_the_first_ready_server() {
 #[tokio::test]
 async fn without_any_server_a_connection_is_closed_after_a_while() {
     within_limit(async {
-        let ready = watch::Sender::new(Vec::new());
+        let ready = watch::Sender::new(View::default());
         let (front, _stop) = front(&ready).await;
         let began = Instant::now();
         assert!(TcpStream::connect(front).await.unwrap().read_u8().await.is_err());
@@ -123,15 +127,34 @@ async fn without_any_server_a_connection_is_closed_after_a_while() {
 async fn an_open_connection_outlives_its_servers_readiness_and_ends_with_the_front() {
     within_limit(async {
         let server = lettered_server(b'a').await;
-        let ready = watch::Sender::new(vec![server]);
+        let ready = watch::Sender::new(usable([server]));
         let (front, stop) = front(&ready).await;
         let mut client = TcpStream::connect(front).await.unwrap();
         assert_eq!(client.read_u8().await.unwrap(), b'a');
-        ready.send_replace(Vec::new());
+        ready.send_replace(View::default());
         client.write_all(b"x").await.unwrap();
         assert_eq!(client.read_u8().await.unwrap(), b'x');
         stop.cancel();
         assert!(client.read_u8().await.is_err());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_connection_to_a_lost_server_is_cut_and_others_stay() {
+    within_limit(async {
+        let (first, second) = (lettered_server(b'a').await, lettered_server(b'b').await);
+        let ready = watch::Sender::new(usable([first]));
+        let (front, _stop) = front(&ready).await;
+        let mut to_first = TcpStream::connect(front).await.unwrap();
+        assert_eq!(to_first.read_u8().await.unwrap(), b'a');
+        ready.send_replace(usable([second]));
+        let mut to_second = TcpStream::connect(front).await.unwrap();
+        assert_eq!(to_second.read_u8().await.unwrap(), b'b');
+        ready.send_replace(View { usable: vec![second], lost: vec![first] });
+        assert!(to_first.read_u8().await.is_err());
+        to_second.write_all(b"x").await.unwrap();
+        assert_eq!(to_second.read_u8().await.unwrap(), b'x');
     })
     .await;
 }

@@ -1,0 +1,163 @@
+//! Where etcd's members are, and the front that keeps kube-apiserver on members that serve.
+//! Refuses weaker signs than a linearizable read: a member without a quorum, or one that is still a learner, is left.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use component_runtime::ReplicaName;
+use mutual_tls::{TlsFiles, etcd_client_of_one};
+use tcp_front::{Answer, Backends, CutAfter, Front};
+
+use crate::etcd_read::linearizable_read;
+
+/// A member that cannot read is of no use to anybody, so it is left in either case; an election takes a second or two, and
+/// while nobody serves nothing is cut.
+const CUT_AFTER: CutAfter =
+    CutAfter { silent: Duration::from_secs(3), refusing: Some(Duration::from_secs(3)) };
+
+/// Where etcd is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EtcdMembers {
+    /// At these client URLs: each member's, or one of something before them.
+    Listed(Vec<String>),
+    /// At the addresses of a name, one for each member. Their certificates are checked for the host of the URL by which all
+    /// of them are known.
+    Behind {
+        /// The name with an address for each member.
+        replicas: ReplicaName,
+        /// The URL by which all of them are known.
+        endpoint: String,
+    },
+}
+
+impl fmt::Display for EtcdMembers {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Listed(urls) => formatter.write_str(&urls.join(", ")),
+            Self::Behind { replicas, .. } => replicas.fmt(formatter),
+        }
+    }
+}
+
+impl EtcdMembers {
+    /// The client URLs.
+    pub(crate) fn endpoints(&self) -> &[String] {
+        match self {
+            Self::Listed(urls) => urls,
+            Self::Behind { endpoint, .. } => std::slice::from_ref(endpoint),
+        }
+    }
+
+    /// A front before the members, if there may be several.
+    pub(crate) fn front(&self, files: &TlsFiles, tell: impl Fn(&str) + 'static) -> io::Result<Option<Front>> {
+        if self.endpoints().len() == 1 && matches!(self, Self::Listed(_)) {
+            return Ok(None);
+        }
+        let members =
+            FrontedMembers { members: self.clone(), files: files.clone(), clients: RefCell::default() };
+        Front::start("etcd member", members, CUT_AFTER, tell).map(Some)
+    }
+}
+
+struct FrontedMembers {
+    members: EtcdMembers,
+    files: TlsFiles,
+    /// Connections that are kept between questions; made anew after a failure, since certificates may have been renewed.
+    clients: RefCell<HashMap<SocketAddr, etcd_client::Client>>,
+}
+
+impl Backends for FrontedMembers {
+    /// The name that the member's certificate is checked for.
+    type Backend = String;
+
+    async fn find(&self) -> Result<Vec<(SocketAddr, String)>, String> {
+        let mut found = Vec::new();
+        for endpoint in self.members.endpoints() {
+            let (host, name) = host_of(endpoint)?;
+            match &self.members {
+                EtcdMembers::Behind { replicas, .. } => {
+                    let addresses = replicas.look_up().await?;
+                    found.extend(addresses.into_iter().map(|address| (address, host.clone())));
+                }
+                EtcdMembers::Listed(_) => {
+                    let addresses: Vec<SocketAddr> = name.look_up().await?;
+                    found.extend(addresses.first().map(|address| (*address, host.clone())));
+                }
+            }
+        }
+        self.clients.borrow_mut().retain(|address, _| found.iter().any(|(known, _)| known == address));
+        Ok(found)
+    }
+
+    async fn ask(&self, address: SocketAddr, name: String) -> Answer {
+        let kept = self.clients.borrow_mut().remove(&address);
+        let mut client = match kept {
+            Some(client) => client,
+            None => match etcd_client_of_one(&name, address, &self.files).await {
+                Ok(client) => client,
+                Err(error) => return Answer::Silent(telemetry::error_chain(&error)),
+            },
+        };
+        match linearizable_read(&mut client).await {
+            Ok(()) => {
+                self.clients.borrow_mut().insert(address, client);
+                Answer::Serves
+            }
+            Err(why) => Answer::Refuses(why),
+        }
+    }
+}
+
+/// The host of an https URL, and with its port what can be looked up.
+fn host_of(url: &str) -> Result<(String, ReplicaName), String> {
+    let authority = url.strip_prefix("https://").map(|rest| rest.split('/').next().unwrap_or(rest));
+    let name = authority.and_then(|authority| authority.parse::<ReplicaName>().ok());
+    match (authority.and_then(|authority| authority.rsplit_once(':')), name) {
+        (Some((host, _port)), Some(name)) => {
+            Ok((host.trim_start_matches('[').trim_end_matches(']').to_owned(), name))
+        }
+        _ => Err(format!("{url} is not of the form https://HOST:PORT")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn listed_members_are_found_by_their_own_names() {
+        let urls = ["https://127.0.0.1:2379", "https://[::1]:2389/"].map(str::to_owned);
+        let members = FrontedMembers {
+            members: EtcdMembers::Listed(urls.into()),
+            files: TlsFiles { authority: "a".into(), certificate: "c".into(), key: "k".into() },
+            clients: RefCell::default(),
+        };
+        let expected = [("127.0.0.1:2379", "127.0.0.1"), ("[::1]:2389", "::1")]
+            .map(|(address, name)| (address.parse().unwrap(), name.to_owned()));
+        assert_eq!(members.find().await.unwrap(), expected);
+    }
+
+    #[tokio::test]
+    async fn members_behind_a_name_are_checked_for_the_name_of_all() {
+        let members = EtcdMembers::Behind {
+            replicas: "127.0.0.7:2379".parse().unwrap(),
+            endpoint: "https://demo-etcd.n.svc:2379".into(),
+        };
+        assert_eq!(members.to_string(), "127.0.0.7:2379");
+        let files = TlsFiles { authority: "a".into(), certificate: "c".into(), key: "k".into() };
+        let fronted = FrontedMembers { members, files, clients: RefCell::default() };
+        let expected = [("127.0.0.7:2379".parse().unwrap(), "demo-etcd.n.svc".to_owned())];
+        assert_eq!(fronted.find().await.unwrap(), expected);
+    }
+
+    #[test]
+    fn a_url_without_a_port_is_refused() {
+        for wrong in ["https://etcd", "http://etcd:2379", "etcd:2379"] {
+            assert!(host_of(wrong).unwrap_err().contains(wrong));
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! New connections go to replicas that serve, and open ones leave a replica that is lost, without looking inside.
+//! `roster` decides and is pure; `watching` asks, `front` accepts and copies. Refuses to know what is fronted.
+
+mod front;
+mod roster;
+mod watching;
+
+pub use front::serve;
+pub use roster::{Answer, CutAfter, View};
+pub use watching::{Backends, Front};

@@ -1,0 +1,94 @@
+//! The whole front over real sockets, with questions that are answered as the test says.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
+use tokio::task::LocalSet;
+
+use super::*;
+
+/// What each replica answers, if it does.
+type Answers = BTreeMap<SocketAddr, Option<Answer>>;
+
+/// None: the replicas cannot be looked up.
+#[derive(Clone, Default)]
+struct Told(Rc<RefCell<Option<Answers>>>);
+
+impl Backends for Told {
+    type Backend = ();
+
+    async fn find(&self) -> Result<Vec<(SocketAddr, ())>, String> {
+        let known = self.0.borrow();
+        let known = known.as_ref().ok_or("no name server")?;
+        Ok(known.keys().map(|address| (*address, ())).collect())
+    }
+
+    async fn ask(&self, address: SocketAddr, (): ()) -> Answer {
+        let answer = self.0.borrow().as_ref().and_then(|known| known.get(&address).cloned().flatten());
+        match answer {
+            Some(answer) => answer,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+impl Told {
+    fn says(&self, address: SocketAddr, answer: Option<Answer>) {
+        self.0.borrow_mut().get_or_insert_default().insert(address, answer);
+    }
+}
+
+/// A server that sends its letter and then holds the connection.
+async fn lettered_server(letter: u8) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::task::spawn_local(async move {
+        let mut open = Vec::new();
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            tokio::io::AsyncWriteExt::write_all(&mut stream, &[letter]).await.unwrap();
+            open.push(stream);
+        }
+    });
+    address
+}
+
+async fn until(told: &mut watch::Receiver<String>, words: &str) {
+    let found = timeout(Duration::from_secs(30), told.wait_for(|line| line.contains(words))).await.is_ok();
+    assert!(found, "{words}: {}", *told.borrow());
+}
+
+const CUT: CutAfter = CutAfter { silent: Duration::from_secs(1), refusing: None };
+
+#[tokio::test]
+async fn connections_leave_a_replica_that_falls_silent_and_stay_when_names_are_away() {
+    LocalSet::new()
+        .run_until(async {
+            let (first, second) = (lettered_server(b'a').await, lettered_server(b'b').await);
+            let replicas = Told::default();
+            replicas.says(first, Some(Answer::Serves));
+            let (tell, mut told) = watch::channel(String::new());
+            let tell = move |line: &str| drop(tell.send(line.to_owned()));
+            let front = Front::start("test", replicas.clone(), CUT, tell).unwrap();
+            until(&mut told, &format!("{first} serves")).await;
+            let mut client = TcpStream::connect(front.address()).await.unwrap();
+            assert_eq!(client.read_u8().await.unwrap(), b'a');
+
+            replicas.says(second, Some(Answer::Serves));
+            until(&mut told, &format!("{second} serves")).await;
+            replicas.says(first, None);
+            until(&mut told, &format!("{first} does not answer: no answer within 1.5s")).await;
+            let cut = timeout(Duration::from_secs(10), client.read_u8()).await;
+            assert!(cut.expect("cut in time").is_err());
+
+            let mut client = TcpStream::connect(front.address()).await.unwrap();
+            assert_eq!(client.read_u8().await.unwrap(), b'b');
+            *replicas.0.borrow_mut() = None;
+            until(&mut told, &format!("{second} does not answer")).await;
+            let stays = timeout(Duration::from_secs(4), client.read_u8()).await;
+            assert!(stays.is_err(), "nobody else serves, so it is left alone: {stays:?}");
+        })
+        .await;
+}
