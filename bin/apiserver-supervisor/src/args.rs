@@ -81,22 +81,9 @@ pub(crate) struct ApiserverArguments {
 }
 
 impl ApiserverArguments {
-    fn etcd(&self) -> Result<EtcdMembers, RuntimeError> {
-        match (&self.etcd_members, self.etcd_endpoints.as_slice()) {
-            (None, endpoints) => Ok(EtcdMembers::Listed(endpoints.to_vec())),
-            (Some(replicas), [endpoint]) => {
-                Ok(EtcdMembers::Behind { replicas: replicas.clone(), endpoint: endpoint.clone() })
-            }
-            (Some(_), endpoints) => Err(RuntimeError::setting(
-                format!("--etcd-members stands beside {} URLs of --etcd-endpoint", endpoints.len()),
-                "give one URL that all members are known by, or leave --etcd-members out",
-            )),
-        }
-    }
-
-    fn configuration(self, etcd: EtcdMembers) -> ApiserverConfiguration {
+    fn configuration(self) -> ApiserverConfiguration {
         ApiserverConfiguration {
-            etcd,
+            etcd: EtcdMembers { endpoints: self.etcd_endpoints, replicas: self.etcd_members },
             bind_address: self.bind_address,
             secure_port: self.secure_port,
             advertise_address: self.advertise_address,
@@ -122,11 +109,10 @@ impl SupervisedComponent for ApiserverArguments {
     }
 
     fn policy(&self) -> Configuration {
-        self.clone().configuration(EtcdMembers::Listed(Vec::new())).policy()
+        self.clone().configuration().policy()
     }
 
     fn supervised(self, context: Context) -> Result<Apiserver, RuntimeError> {
-        let etcd = self.etcd()?;
-        Apiserver::new(self.configuration(etcd), context)
+        Apiserver::new(self.configuration(), context)
     }
 }

@@ -46,14 +46,14 @@ impl Apiserver {
         let etcd_client = paths.leaf(Profile::ApiserverEtcdClient, Authority::Etcd);
         let board = context.board.clone();
         let tell = move |line: &str| board.detail("etcdMembers", line);
-        let front = configuration.etcd.front(&etcd_client, tell).map_err(RuntimeError::front)?;
+        let front = configuration.etcd.front(&etcd_client, tell)?;
         let bundle = paths.trust(Authority::Cluster);
         let base = format!("https://{}", reached_at(configuration.bind_address, configuration.secure_port));
         Ok(Self {
             binary: UpstreamBinary::new(context.child.program.clone()),
             etcd: EtcdQuorum {
                 endpoints: front.as_ref().map_or_else(
-                    || configuration.etcd.endpoints().to_vec(),
+                    || configuration.etcd.endpoints.clone(),
                     |front| vec![format!("https://{}", front.address())],
                 ),
                 known_as: configuration.etcd.to_string(),

@@ -4,11 +4,10 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fmt;
-use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use component_runtime::ReplicaName;
+use component_runtime::{ReplicaName, RuntimeError};
 use mutual_tls::{TlsFiles, etcd_client_of_one};
 use tcp_front::{Answer, Backends, CutAfter, Front};
 
@@ -21,45 +20,42 @@ const CUT_AFTER: CutAfter =
 
 /// Where etcd is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum EtcdMembers {
-    /// At these client URLs: each member's, or one of something before them.
-    Listed(Vec<String>),
-    /// At the addresses of a name, one for each member. Their certificates are checked for the host of the URL by which all
-    /// of them are known.
-    Behind {
-        /// The name with an address for each member.
-        replicas: ReplicaName,
-        /// The URL by which all of them are known.
-        endpoint: String,
-    },
+pub struct EtcdMembers {
+    /// Client URLs: each member's, or one by which all of them are known.
+    pub endpoints: Vec<String>,
+    /// A name with an address for each member. Their certificates are checked for the host of the one endpoint.
+    pub replicas: Option<ReplicaName>,
 }
 
 impl fmt::Display for EtcdMembers {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Listed(urls) => formatter.write_str(&urls.join(", ")),
-            Self::Behind { replicas, .. } => replicas.fmt(formatter),
+        match &self.replicas {
+            None => formatter.write_str(&self.endpoints.join(", ")),
+            Some(replicas) => replicas.fmt(formatter),
         }
     }
 }
 
 impl EtcdMembers {
-    /// The client URLs.
-    pub(crate) fn endpoints(&self) -> &[String] {
-        match self {
-            Self::Listed(urls) => urls,
-            Self::Behind { endpoint, .. } => std::slice::from_ref(endpoint),
-        }
-    }
-
-    /// A front before the members, if there may be several.
-    pub(crate) fn front(&self, files: &TlsFiles, tell: impl Fn(&str) + 'static) -> io::Result<Option<Front>> {
-        if self.endpoints().len() == 1 && matches!(self, Self::Listed(_)) {
-            return Ok(None);
+    /// A front before the members, if there may be several; `tell` hears how they are.
+    pub(crate) fn front(
+        &self,
+        files: &TlsFiles,
+        tell: impl Fn(&str) + 'static,
+    ) -> Result<Option<Front>, RuntimeError> {
+        match (&self.replicas, self.endpoints.len()) {
+            (None, 0 | 1) => return Ok(None),
+            (Some(_), count) if count != 1 => {
+                return Err(RuntimeError::setting(
+                    format!("--etcd-members stands beside {count} URLs of --etcd-endpoint"),
+                    "give one URL that all members are known by, or leave --etcd-members out",
+                ));
+            }
+            _ => {}
         }
         let members =
             FrontedMembers { members: self.clone(), files: files.clone(), clients: RefCell::default() };
-        Front::start("etcd member", members, CUT_AFTER, tell).map(Some)
+        Front::start("etcd member", members, CUT_AFTER, tell).map(Some).map_err(RuntimeError::front)
     }
 }
 
@@ -76,18 +72,14 @@ impl Backends for FrontedMembers {
 
     async fn find(&self) -> Result<Vec<(SocketAddr, String)>, String> {
         let mut found = Vec::new();
-        for endpoint in self.members.endpoints() {
-            let (host, name) = host_of(endpoint)?;
-            match &self.members {
-                EtcdMembers::Behind { replicas, .. } => {
-                    let addresses = replicas.look_up().await?;
-                    found.extend(addresses.into_iter().map(|address| (address, host.clone())));
-                }
-                EtcdMembers::Listed(_) => {
-                    let addresses: Vec<SocketAddr> = name.look_up().await?;
-                    found.extend(addresses.first().map(|address| (*address, host.clone())));
-                }
+        for endpoint in &self.members.endpoints {
+            let (host, listed) = host_of(endpoint)?;
+            let mut addresses = self.members.replicas.as_ref().unwrap_or(&listed).look_up().await?;
+            if self.members.replicas.is_none() {
+                // One endpoint is one member, however many addresses its host has.
+                addresses.truncate(1);
             }
+            found.extend(addresses.into_iter().map(|address| (address, host.clone())));
         }
         self.clients.borrow_mut().retain(|address, _| found.iter().any(|(known, _)| known == address));
         Ok(found)
@@ -128,30 +120,34 @@ fn host_of(url: &str) -> Result<(String, ReplicaName), String> {
 mod tests {
     use super::*;
 
+    fn files() -> TlsFiles {
+        TlsFiles { authority: "a".into(), certificate: "c".into(), key: "k".into() }
+    }
+
+    async fn found(members: EtcdMembers) -> Vec<(SocketAddr, String)> {
+        FrontedMembers { members, files: files(), clients: RefCell::default() }.find().await.unwrap()
+    }
+
     #[tokio::test]
     async fn listed_members_are_found_by_their_own_names() {
         let urls = ["https://127.0.0.1:2379", "https://[::1]:2389/"].map(str::to_owned);
-        let members = FrontedMembers {
-            members: EtcdMembers::Listed(urls.into()),
-            files: TlsFiles { authority: "a".into(), certificate: "c".into(), key: "k".into() },
-            clients: RefCell::default(),
-        };
         let expected = [("127.0.0.1:2379", "127.0.0.1"), ("[::1]:2389", "::1")]
             .map(|(address, name)| (address.parse().unwrap(), name.to_owned()));
-        assert_eq!(members.find().await.unwrap(), expected);
+        assert_eq!(found(EtcdMembers { endpoints: urls.into(), replicas: None }).await, expected);
     }
 
     #[tokio::test]
     async fn members_behind_a_name_are_checked_for_the_name_of_all() {
-        let members = EtcdMembers::Behind {
-            replicas: "127.0.0.7:2379".parse().unwrap(),
-            endpoint: "https://demo-etcd.n.svc:2379".into(),
+        let mut members = EtcdMembers {
+            endpoints: vec!["https://demo-etcd.n.svc:2379".into()],
+            replicas: Some("127.0.0.7:2379".parse().unwrap()),
         };
         assert_eq!(members.to_string(), "127.0.0.7:2379");
-        let files = TlsFiles { authority: "a".into(), certificate: "c".into(), key: "k".into() };
-        let fronted = FrontedMembers { members, files, clients: RefCell::default() };
         let expected = [("127.0.0.7:2379".parse().unwrap(), "demo-etcd.n.svc".to_owned())];
-        assert_eq!(fronted.find().await.unwrap(), expected);
+        assert_eq!(found(members.clone()).await, expected);
+        members.endpoints.push("https://other:2379".into());
+        let error = members.front(&files(), |_| {}).unwrap_err().to_string();
+        assert!(error.contains("2 URLs") && error.contains("leave --etcd-members out"), "{error}");
     }
 
     #[test]

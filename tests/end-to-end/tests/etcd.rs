@@ -10,7 +10,7 @@
 
 use std::time::Duration;
 
-use end_to_end::{ControlPlane, Writer, client, create_namespace, eventually};
+use end_to_end::{ControlPlane, Instance, Writer, client, create_namespace, eventually};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -41,6 +41,37 @@ async fn a_member_whose_data_is_deleted_is_a_voter_again_without_a_hand() {
     plane.until_ready(Duration::from_secs(30)).await;
     let report = writer.stop_and_check().await;
     println!("lost volume: {} writes acknowledged, failed: {:?}", report.acknowledged.len(), report.failed);
+}
+
+/// The kernel of a frozen member goes on acknowledging, so nothing but a question tells; etcd's supervisor kills it after
+/// ten seconds, and until then the API servers must do without it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_frozen_member_is_left_for_another_within_seconds() {
+    let plane = ControlPlane::ready(&[]).await;
+    let before = plane.status().await.unwrap();
+    let follower = before
+        .iter()
+        .find(|instance| instance.component == "etcd" && instance.leader == Some(false))
+        .expect("a member that does not lead");
+    // One connection each: the front in front of the API servers gives them to both.
+    let mut writers = Vec::new();
+    for namespace in ["first", "second"] {
+        let client = client(&plane.kubeconfig()).await;
+        create_namespace(&client, namespace).await;
+        writers.push(Writer::start(client, namespace, Duration::from_millis(20)));
+    }
+    kill(Pid::from_raw(follower.pid.unwrap().cast_signed()), Signal::SIGSTOP).unwrap();
+    plane
+        .until("the frozen member is replaced", Duration::from_secs(60), |instances| {
+            let now = |instance: &&Instance| instance.name == follower.name;
+            instances.iter().find(now).is_some_and(|now| now.ready && now.pid != follower.pid)
+        })
+        .await;
+    for writer in writers {
+        let report = writer.stop_and_check().await;
+        println!("frozen member: longest gap {:?}, failed: {:?}", report.longest_gap, report.failed);
+        assert!(report.longest_gap < Duration::from_secs(7), "{:?}", report.longest_gap);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
