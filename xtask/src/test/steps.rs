@@ -25,9 +25,6 @@ pub(super) struct Step {
     pub(super) run: fn(&Run<'_>) -> Result<()>,
 }
 
-/// Steps that run only when they are asked for: what they take is not within CI's time yet.
-pub(super) const ON_REQUEST: [&str; 1] = ["hosted-faults"];
-
 pub(super) const STEPS: [Step; 12] = [
     Step { name: "format", purpose: "rustfmt changes nothing", run: |_| format() },
     Step { name: "lint", purpose: "clippy has nothing to say", run: |_| lint() },

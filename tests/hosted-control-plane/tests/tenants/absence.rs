@@ -35,7 +35,7 @@ const LONGER: Duration = Duration::from_secs(5);
 /// What must be left of every life when it is back: the time in which it starts and all are renewed.
 const LEFT: Duration = Duration::from_secs(45);
 const LIMIT: Duration = Duration::from_secs(60);
-const MOMENT: Duration = Duration::from_secs(15);
+const MOMENT: Duration = Duration::from_secs(5);
 
 /// Arguments of helm by which leaves live for as long as this test wants.
 pub(crate) fn values() -> Vec<String> {
