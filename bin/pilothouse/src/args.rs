@@ -110,7 +110,7 @@ struct Sizes {
 #[command(next_help_heading = "Addresses")]
 struct Addresses {
     /// Port at which clients reach the API servers, on 127.0.0.1 and the advertised address [default: 6443]
-    #[arg(long, value_name = "PORT")]
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     port: Option<u16>,
     /// Address of this machine for clients elsewhere: served, in the certificates, and what Pods find as `kubernetes`
     #[arg(long, value_name = "IP")]
