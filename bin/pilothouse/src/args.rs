@@ -6,7 +6,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
+use hosted_status::{Access, ObjectName};
 use ipnet::IpNet;
 use local_control_plane::{
     ClusterName, DEFAULT_NAME, Extras, LogRequest, NodeRequest, Requested, StatePaths, UpRequest,
@@ -36,6 +39,11 @@ pub(crate) enum Action {
     /// members and the Service addresses cannot be changed later.
     Up(Box<UpArguments>),
     /// Show the state of every component; exits with 3 unless all are ready
+    ///
+    /// Of a control plane on this machine, or with --release of one in a management cluster. There each Pod is asked
+    /// through port-forwarding, and Kubernetes is heard about Pods that cannot answer. That takes the rights to list pods,
+    /// deployments and statefulsets in the namespace, and to get and create pods/portforward; the built-in role `edit` has
+    /// them.
     Status(StatusArguments),
     /// Print the administrators' kubeconfig
     Kubeconfig(KubeconfigArguments),
@@ -188,11 +196,35 @@ pub(crate) struct StatusArguments {
     /// How to print it
     #[arg(short, long, value_enum, default_value_t)]
     pub(crate) output: Output,
-    /// Print it again every second until interrupted
+    /// Print it again until interrupted: every second, of a management cluster every two
     #[arg(short, long)]
     pub(crate) watch: bool,
     #[command(flatten)]
     pub(crate) which: Which,
+    #[command(flatten)]
+    hosted: HostedArguments,
+}
+
+/// Which control plane of a management cluster is meant.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "In a management cluster")]
+struct HostedArguments {
+    /// Name of the control plane: of its Helm release, or `nameOverride` if that is set
+    #[arg(long, value_name = "NAME")]
+    release: Option<ObjectName>,
+    /// Its namespace [default: that of the context]
+    #[arg(short, long, value_name = "NAMESPACE", requires = "release")]
+    namespace: Option<ObjectName>,
+    /// Kubeconfig of the management cluster [default: $KUBECONFIG, else ~/.kube/config]
+    #[arg(long, value_name = "FILE", requires = "release")]
+    kubeconfig: Option<PathBuf>,
+    /// Context of the kubeconfig [default: its current one]
+    #[arg(long, value_name = "CONTEXT", requires = "release")]
+    context: Option<String>,
+    /// How long the API server, and then each Pod, may take to answer
+    #[arg(long, value_name = "SECONDS", default_value_t = 5, requires = "release",
+          value_parser = clap::value_parser!(u64).range(1..=600))]
+    timeout: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
@@ -253,6 +285,45 @@ pub(crate) struct DownArguments {
     pub(crate) purge: bool,
     #[command(flatten)]
     pub(crate) which: Which,
+}
+
+impl CommandLine {
+    /// What was typed; ends the process if that cannot be meant.
+    pub(crate) fn read() -> Self {
+        let mut command = Self::command();
+        let matches = command.get_matches_mut();
+        if let Some(flag) = also_on_this_machine(&matches) {
+            let message = format!(
+                "--release names a control plane in a management cluster, {flag} one on this machine: give one of them"
+            );
+            let status = command.find_subcommand_mut("status");
+            status.unwrap_or(&mut Self::command()).error(ErrorKind::ArgumentConflict, message).exit();
+        }
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
+}
+
+/// The flag by which a control plane on this machine is named beside --release. Variables are no contradiction: they are
+/// set for other commands too.
+fn also_on_this_machine(matches: &ArgMatches) -> Option<&'static str> {
+    let (_, status) = matches.subcommand().filter(|(name, _)| *name == "status")?;
+    let typed = |id: &str| status.value_source(id) == Some(ValueSource::CommandLine);
+    let flags = [("name", "--name"), ("state_dir", "--state-dir")];
+    flags.into_iter().find(|(id, _)| typed("release") && typed(id)).map(|(_, flag)| flag)
+}
+
+impl StatusArguments {
+    /// The control plane in a management cluster, if one of those is meant.
+    pub(crate) fn access(&self) -> Option<Access> {
+        let hosted = &self.hosted;
+        Some(Access {
+            release: hosted.release.clone()?,
+            namespace: hosted.namespace.clone(),
+            kubeconfig: hosted.kubeconfig.clone(),
+            context: hosted.context.clone(),
+            limit: Duration::from_secs(hosted.timeout),
+        })
+    }
 }
 
 impl Which {

@@ -1,4 +1,4 @@
-//! The command people type: parse, run, exit code. Logic lives in `local-control-plane`.
+//! The command people type: parse, run, exit code. Logic lives in `local-control-plane` and `hosted-status`.
 
 mod args;
 
@@ -7,10 +7,11 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use clap::Parser as _;
+use hosted_status::HostedControlPlane;
+use instance_status::{InstanceStatus, table};
 use local_control_plane::{
-    Daemon, Display, InstanceStatus, LogRequest, Plan, PrepareError, down, gather, log_to_state_directory,
-    node_credentials, prepare, print_logs, read_manifest, start_in_background, table, up,
+    Daemon, Display, LogRequest, Plan, PrepareError, down, gather, log_to_state_directory, node_credentials,
+    prepare, print_logs, read_manifest, start_in_background, up,
 };
 use process_control::{InstalledSignals, Signals};
 use time::OffsetDateTime;
@@ -25,7 +26,7 @@ const NOT_READY: u8 = 3;
 fn main() -> ExitCode {
     // Before anything else: a stop that comes while flags are parsed must not be lost.
     let installed = InstalledSignals::install();
-    let action = CommandLine::parse().action;
+    let action = CommandLine::read().action;
     mutual_tls::install_provider();
     let run = async { Box::pin(run(action, &installed?.attend()?)).await };
     // One thread for everything: supervisors get a signal when the thread that spawned them ends.
@@ -97,21 +98,44 @@ async fn detached(arguments: UpArguments, signals: &Signals) -> Result<u8> {
 }
 
 async fn status(arguments: &StatusArguments, signals: &Signals) -> Result<u8> {
+    let hosted = match arguments.access() {
+        Some(access) => Some(HostedControlPlane::open(&access).await?),
+        None => None,
+    };
+    // Each look at Pods costs the management cluster a connection for each.
+    let pause = Duration::from_secs(if hosted.is_some() { 2 } else { 1 });
+    let mut seen = None;
     loop {
-        let statuses = look(&arguments.which).await?;
-        print(arguments, &statuses)?;
-        let code = if statuses.iter().all(|status| status.ready) { 0 } else { NOT_READY };
-        if !arguments.watch {
+        let statuses = tokio::select! {
+            statuses = look(hosted.as_ref(), &arguments.which) => statuses,
+            _ = signals.stop_asked() => return Ok(seen.unwrap_or(FAILURE)),
+        };
+        match statuses {
+            Ok(statuses) => {
+                print(arguments, &statuses)?;
+                seen = Some(if statuses.iter().all(|status| status.ready) { 0 } else { NOT_READY });
+            }
+            // Whoever watches a change watches through its troubles.
+            Err(error) if seen.is_some() => {
+                telemetry::tell(&format!("pilothouse: {error:#}"));
+                seen = Some(NOT_READY);
+            }
+            Err(error) => return Err(error),
+        }
+        if let (Some(code), false) = (seen, arguments.watch) {
             return Ok(code);
         }
         tokio::select! {
-            () = tokio::time::sleep(Duration::from_secs(1)) => {}
-            _ = signals.stop_asked() => return Ok(code),
+            () = tokio::time::sleep(pause) => {}
+            _ = signals.stop_asked() => return Ok(seen.unwrap_or(FAILURE)),
         }
     }
 }
 
-async fn look(which: &Which) -> Result<Vec<InstanceStatus>> {
+async fn look(hosted: Option<&HostedControlPlane>, which: &Which) -> Result<Vec<InstanceStatus>> {
+    if let Some(hosted) = hosted {
+        return Ok(hosted.status().await?);
+    }
     let paths = which.paths()?;
     let manifest = read_manifest(&paths, &which.name)?;
     Ok(gather(&Plan::recorded(&manifest, &paths), &paths).await?)

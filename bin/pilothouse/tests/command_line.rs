@@ -12,7 +12,7 @@ fn pilothouse(arguments: &[&str]) -> Command {
     for variable in ["NAME", "STATE_DIR", "COMPONENTS", "SUPERVISORS", "LOG_FORMAT", "LOG_LEVEL"] {
         command.env_remove(format!("PILOTHOUSE_{variable}"));
     }
-    command.env_remove("COLUMNS");
+    command.env_remove("COLUMNS").env_remove("KUBECONFIG");
     command
 }
 
@@ -104,6 +104,60 @@ fn what_does_not_exist_cannot_be_shown() {
     }
     pilothouse(&["down", "--purge", "--state-dir", text(&state)]).assert().code(0);
     assert!(!state.exists());
+}
+
+/// `status --release demo` with a kubeconfig of an API server that nobody runs.
+fn hosted_status<'a>(kubeconfig: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    let mut arguments = vec!["status", "--release", "demo", "--kubeconfig", kubeconfig];
+    arguments.extend(more);
+    arguments
+}
+
+#[test]
+fn a_control_plane_is_on_this_machine_or_in_a_management_cluster() {
+    for local in [["--name", "other"], ["--state-dir", "/nowhere"]] {
+        let message = refusal(&hosted_status("/nowhere", &local), 2);
+        assert!(message.contains("--release names a control plane in a management cluster"), "{message}");
+        assert!(message.contains(local[0]), "{message}");
+    }
+    for hosted in
+        [["--namespace", "tenant"], ["--context", "far"], ["--kubeconfig", "/nowhere"], ["--timeout", "3"]]
+    {
+        let message = refusal(&["status", hosted[0], hosted[1]], 2);
+        assert!(message.contains("--release"), "{message}");
+    }
+    for name in ["Demo", "a/b", "a,b=c"] {
+        let message = refusal(&["status", "--release", name], 2);
+        assert!(message.contains("no name of a namespace or release"), "{message}");
+    }
+    // A variable is set for other commands too.
+    let message = pilothouse(&hosted_status("/nowhere", &[]))
+        .env("PILOTHOUSE_NAME", "other")
+        .assert()
+        .code(1)
+        .get_output()
+        .stderr
+        .clone();
+    assert!(String::from_utf8(message).unwrap().contains("there is no kubeconfig /nowhere"));
+}
+
+#[test]
+fn a_management_cluster_that_cannot_be_asked_is_one_sentence() {
+    let home = TempDir::new().unwrap();
+    let kubeconfig = home.path().join("kubeconfig");
+    // Free a moment ago: a connection is refused.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let content = format!(
+        r#"{{"current-context": "far",
+            "clusters": [{{"name": "far", "cluster": {{"server": "http://127.0.0.1:{port}"}}}}],
+            "contexts": [{{"name": "far", "context": {{"cluster": "far"}}}}]}}"#
+    );
+    durable_files::write_private(&kubeconfig, content.as_bytes()).unwrap();
+    let message = refusal(&hosted_status(text(&kubeconfig), &[]), 1);
+    assert!(message.contains(&format!("API server http://127.0.0.1:{port}")), "{message}");
+    assert_eq!(message.lines().count(), 1, "{message}");
+    let message = refusal(&hosted_status(text(&kubeconfig), &["--context", "near"]), 1);
+    assert!(message.contains("with context near") && message.lines().count() == 1, "{message}");
 }
 
 #[test]

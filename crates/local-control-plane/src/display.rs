@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
 
-use crate::status::InstanceStatus;
+use instance_status::InstanceStatus;
+
 use crate::views::{Process, View};
 
 /// One instance as people see it.

@@ -26,7 +26,6 @@ mod restart_policy;
 mod settings;
 mod state_directory;
 mod status;
-mod table;
 mod up;
 mod views;
 
@@ -47,6 +46,5 @@ pub use ports::{PortBlock, PortUse};
 pub use prepare::{PrepareError, Prepared, UpRequest, prepare};
 pub use settings::{Requested, Settings, SettingsError};
 pub use state_directory::{StateDirectory, StateError, neighbours, read_manifest};
-pub use status::{InstanceStatus, gather};
-pub use table::table;
+pub use status::gather;
 pub use up::{UpError, up};

@@ -6,10 +6,12 @@ use super::rust_source::{code, is_identifier};
 use super::tree::Tree;
 
 /// Beginnings of paths, and why what lies there must stay pure.
-pub(super) const PURE: [(&str, &str); 10] = [
+pub(super) const PURE: [(&str, &str); 12] = [
     ("crates/naming-contract/", "the chart and every binary share it"),
     ("crates/component-flags/", "argv is compared against snapshots for each Kubernetes version"),
     ("crates/kubeconfig/", "what is rendered depends on nothing but its input"),
+    ("crates/hosted-status/src/rows", "what Pods look like in a bad night cannot be had at will"),
+    ("crates/instance-status/src/table", "what people see is a snapshot"),
     ("crates/supervision/src/machine", "every order of events is tested without waiting"),
     ("crates/etcd-membership/src/planner", "its histories are generated"),
     ("crates/certificates/src/profiles", "who may have what must be readable as a table"),

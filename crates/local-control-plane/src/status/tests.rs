@@ -2,16 +2,17 @@
 
 use std::time::Duration;
 
-use health_endpoints::{HealthServer, ReloadBehaviour, State, StatusBoard};
+use health_endpoints::{CertificateStatus, HealthServer, ReloadBehaviour, State, StatusBoard};
+use naming_contract::Component;
 use process_control::ProcessIdentity;
 use tempfile::TempDir;
+use time::OffsetDateTime;
 use tokio::net::TcpListener;
 use tokio::task::LocalSet;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::ports::PortUse;
-use crate::table::table;
 
 fn instance(component: Component, ordinal: u32, address: std::net::SocketAddr) -> Instance {
     Instance {
@@ -117,17 +118,4 @@ async fn answers_silence_and_absence_are_told_apart_within_the_limit() {
             assert_eq!(json[1]["leader"], serde_json::Value::Null);
         })
         .await;
-}
-
-#[test]
-fn the_table_is_aligned() {
-    let now = OffsetDateTime::UNIX_EPOCH + time::Duration::hours(3);
-    let instance = |component| instance(component, 0, "127.0.0.1:20000".parse().unwrap());
-    let mut document = leading_etcd().document();
-    document.since = OffsetDateTime::UNIX_EPOCH;
-    let statuses = [
-        status(&instance(Component::Etcd), Some(document), None, true),
-        status(&instance(Component::KubeControllerManager), None, None, false),
-    ];
-    insta::assert_snapshot!(table(&statuses, now));
 }

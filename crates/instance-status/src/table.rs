@@ -5,18 +5,21 @@ use std::fmt::Write as _;
 
 use time::OffsetDateTime;
 
-use crate::status::InstanceStatus;
+use crate::row::InstanceStatus;
 
-const HEADINGS: [&str; 8] =
-    ["NAME", "STATE", "READY", "LEADER", "RESTARTS", "SINCE", "CERTIFICATE EXPIRES", "REASON"];
+/// NODE is left out where nothing runs in Pods.
+const HEADINGS: [&str; 9] =
+    ["NAME", "STATE", "READY", "LEADER", "RESTARTS", "SINCE", "CERTIFICATE EXPIRES", "NODE", "REASON"];
+const NODE: usize = 7;
 
 /// All instances, one line each, columns aligned.
 #[must_use]
 pub fn table(statuses: &[InstanceStatus], now: OffsetDateTime) -> String {
-    let rows: Vec<[String; 8]> = std::iter::once(HEADINGS.map(str::to_owned))
+    let has_nodes = statuses.iter().any(|status| status.node.is_some());
+    let rows: Vec<[String; 9]> = std::iter::once(HEADINGS.map(str::to_owned))
         .chain(statuses.iter().map(|status| cells(status, now)))
         .collect();
-    let mut widths = [0; 8];
+    let mut widths = [0; 9];
     for row in &rows {
         for (width, cell) in widths.iter_mut().zip(row) {
             *width = (*width).max(cell.chars().count());
@@ -25,16 +28,18 @@ pub fn table(statuses: &[InstanceStatus], now: OffsetDateTime) -> String {
     let mut text = String::new();
     for row in &rows {
         let mut line = String::new();
-        for (width, cell) in widths.iter().zip(row) {
-            // Writing to a String cannot fail.
-            let _infallible = write!(line, "{cell:width$}  ");
+        for (column, (width, cell)) in widths.iter().zip(row).enumerate() {
+            if column != NODE || has_nodes {
+                // Writing to a String cannot fail.
+                let _infallible = write!(line, "{cell:width$}  ");
+            }
         }
         let _infallible = writeln!(text, "{}", line.trim_end());
     }
     text
 }
 
-fn cells(status: &InstanceStatus, now: OffsetDateTime) -> [String; 8] {
+fn cells(status: &InstanceStatus, now: OffsetDateTime) -> [String; 9] {
     let leader = status.leader.map_or("", |leads| if leads { "yes" } else { "no" });
     let since = status.since.map_or(String::new(), |since| rounded(now - since));
     let expires = status.certificates.iter().map(|certificate| certificate.not_after).min().map_or(
@@ -51,6 +56,7 @@ fn cells(status: &InstanceStatus, now: OffsetDateTime) -> [String; 8] {
         restarts(status),
         since,
         expires,
+        status.node.clone().unwrap_or_default(),
         reason(status).replace(['\n', '\r'], " "),
     ]
 }
@@ -83,15 +89,4 @@ fn rounded(duration: time::Duration) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn durations_have_their_two_largest_units() {
-        for (seconds, text) in
-            [(-5, "0s"), (59, "59s"), (61, "1m1s"), (3_600, "1h0m"), (90_061, "1d1h"), (259_200, "3d0h")]
-        {
-            assert_eq!(rounded(time::Duration::seconds(seconds)), text);
-        }
-    }
-}
+mod tests;
