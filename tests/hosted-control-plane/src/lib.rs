@@ -16,6 +16,7 @@ mod pods;
 mod release;
 mod scene;
 mod stage;
+mod status;
 mod tenant;
 
 pub use helm::{Helm, Told, chart};
@@ -25,4 +26,5 @@ pub use pods::{PodView, pod_views};
 pub use release::Release;
 pub use scene::{Scene, node_of};
 pub use stage::{Stage, helm_binary};
+pub use status::{Status, StatusRow};
 pub use tenant::Tenant;

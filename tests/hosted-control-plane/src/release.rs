@@ -52,6 +52,12 @@ impl<'a> Release<'a> {
         &self.name
     }
 
+    /// Where it is.
+    #[must_use]
+    pub fn namespace(&self) -> &str {
+        self.tenant.namespace()
+    }
+
     /// The names of its objects.
     #[must_use]
     pub fn objects(&self) -> ReleaseObjects {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
-use k8s_openapi::api::rbac::v1::RoleBinding;
+use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use kube::api::{Api, DeleteParams, PostParams};
 use kube::config::Kubeconfig;
 use serde_json::json;
@@ -20,7 +20,7 @@ pub struct Tenant {
     namespace: String,
     kubeconfig: PathBuf,
     administrator: kube::Client,
-    _directory: tempfile::TempDir,
+    directory: tempfile::TempDir,
 }
 
 impl Tenant {
@@ -30,25 +30,39 @@ impl Tenant {
         let labels = json!({"pod-security.kubernetes.io/enforce": "restricted"});
         let object = json!({"metadata": {"name": namespace, "labels": labels}});
         create::<Namespace>(&Api::all(administrator.clone()), object).await;
-        let accounts: Api<ServiceAccount> = Api::namespaced(administrator.clone(), namespace);
-        create(&accounts, json!({"metadata": {"name": NAME}})).await;
-        let bindings: Api<RoleBinding> = Api::namespaced(administrator.clone(), namespace);
+        let directory = tempfile::tempdir().unwrap();
+        let kubeconfig = directory.path().join("kubeconfig");
+        let tenant = Self { namespace: namespace.to_owned(), kubeconfig, administrator, directory };
+        let token = tenant.account(NAME, "ClusterRole", "admin").await;
+        write_kubeconfig(&tenant.kubeconfig, administrators, namespace, &token);
+        tenant
+    }
+
+    /// The kubeconfig of somebody else who may do in the namespace what these rules say, and nothing else.
+    pub async fn visitor(&self, name: &str, rules: serde_json::Value) -> PathBuf {
+        create(&self.objects::<Role>(), json!({"metadata": {"name": name}, "rules": rules})).await;
+        let token = self.account(name, "Role", name).await;
+        let kubeconfig = self.directory.path().join(name);
+        write_kubeconfig(&kubeconfig, &self.kubeconfig, &self.namespace, &token);
+        kubeconfig
+    }
+
+    /// A `ServiceAccount` with a role, and a token of it.
+    async fn account(&self, name: &str, kind: &str, role: &str) -> String {
+        let accounts = self.objects::<ServiceAccount>();
+        create(&accounts, json!({"metadata": {"name": name}})).await;
         let binding = json!({
-            "metadata": {"name": NAME},
-            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "admin"},
-            "subjects": [{"kind": "ServiceAccount", "name": NAME, "namespace": namespace}],
+            "metadata": {"name": name},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": role},
+            "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": self.namespace}],
         });
-        create(&bindings, binding).await;
+        create(&self.objects::<RoleBinding>(), binding).await;
         let request = TokenRequest {
             spec: TokenRequestSpec { expiration_seconds: Some(6 * 3600), ..TokenRequestSpec::default() },
             ..TokenRequest::default()
         };
-        let answer = accounts.create_token_request(NAME, &PostParams::default(), &request).await.unwrap();
-        let token = answer.status.expect("a token").token;
-        let directory = tempfile::tempdir().unwrap();
-        let kubeconfig = directory.path().join("kubeconfig");
-        write_kubeconfig(&kubeconfig, administrators, namespace, &token);
-        Self { namespace: namespace.to_owned(), kubeconfig, administrator, _directory: directory }
+        let answer = accounts.create_token_request(name, &PostParams::default(), &request).await.unwrap();
+        answer.status.expect("a token").token
     }
 
     /// The namespace.

@@ -13,7 +13,7 @@ use std::time::Duration;
 use disruption::Report;
 use end_to_end::eventually;
 use hosted_control_plane::{
-    Helm, Hosted, Load, PodView, Release, Scene, Stage, Tenant, helm_binary, node_of,
+    Helm, Hosted, Load, PodView, Release, Scene, Stage, Status, StatusRow, Tenant, helm_binary, node_of,
 };
 use k8s_openapi::api::core::v1::{Node, PersistentVolumeClaim, Pod};
 use kube::api::{Api, DeleteParams};
@@ -232,11 +232,26 @@ async fn a_node_dies(scene: &Scene<'_>, tenant: &Tenant) {
             }
         })
         .await;
+        status_names_the_dead_node(scene, tenant, victim).await;
         scene.cluster.revive_node(victim).await.unwrap();
         scene.until_whole(READY_LIMIT).await;
     })
     .await;
     assert!(report.longest_controller_pause() <= LONGEST_PAUSE, "{}", report.text());
+}
+
+/// Kubernetes says nothing of it in a Pod but that it is not ready any more.
+async fn status_names_the_dead_node(scene: &Scene<'_>, tenant: &Tenant, victim: u8) {
+    let node = format!("node-{victim}");
+    eventually("status names the dead node", READY_LIMIT, async || {
+        let status = Status::of(scene.release, tenant.kubeconfig()).await;
+        let there = |row: &&StatusRow| row.node.as_deref() == Some(&node) && row.state == "NodeLost";
+        let sentence = format!("its node {node} does not report any more");
+        let told =
+            status.rows.iter().filter(there).any(|row| !row.ready && row.reason.starts_with(&sentence));
+        if told { Ok(()) } else { Err(status.not_ready()) }
+    })
+    .await;
 }
 
 async fn all_nodes_die(scene: &Scene<'_>) {

@@ -7,6 +7,9 @@
     reason = "test code: a broken expectation is a failed test, and measurements are printed"
 )]
 
+#[path = "install/what_status_tells.rs"]
+mod what_status_tells;
+
 use std::time::Duration;
 
 use end_to_end::eventually;
@@ -50,6 +53,8 @@ async fn a_namespace_admin_gets_a_whole_control_plane_and_has_it_back_after_unin
     for pod in release.pods().await {
         assert_eq!(pod.restarts, 0, "a fresh install restarts nothing: {pod:?}");
     }
+
+    what_status_tells::of_a_control_plane_and_what_ails_it(&tenant, &helm, &release).await;
 
     let told = release.test().await;
     assert!(told.succeeded, "helm test: {}{}", told.output, told.errors);
