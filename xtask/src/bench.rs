@@ -1,15 +1,33 @@
-//! `cargo xtask bench`: release binaries, then `tests/benchmarks` beside them; the page goes to docs/benchmarks.md.
+//! `cargo xtask bench`: builds what is measured, then starts `tests/benchmarks`; its pages go to docs/.
 //! It measures nothing itself.
 
+use std::process::Command;
+
 use anyhow::Result;
+use clap::Subcommand;
 
 use crate::cargo_metadata::Workspace;
-use crate::components::{self, DEFAULT_KUBERNETES, Release};
+use crate::components::{self, DEFAULT_KUBERNETES, Release, Tools};
 use crate::machine::{self, Purpose};
-use crate::{checkout, program};
+use crate::scratch::Scratch;
+use crate::{checkout, images, management_cluster, program};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// A start on this machine beside a bare start of the same processes; writes docs/benchmarks.md.
+    Start(Start),
+    /// `helm install` on three nodes beside the same components as plain Pods; writes docs/benchmarks-hosted.md.
+    Hosted(Hosted),
+}
+
+#[derive(clap::Args)]
+struct Start {
     /// The Kubernetes version to measure with: 1.35, 1.36 or 1.37.
     #[arg(long, default_value = DEFAULT_KUBERNETES, value_name = "VERSION")]
     kubernetes: String,
@@ -18,24 +36,67 @@ pub(crate) struct Arguments {
     rounds: usize,
 }
 
+#[derive(clap::Args)]
+struct Hosted {
+    /// How often each installation is measured, from 1.
+    #[arg(long, default_value_t = 5, value_name = "COUNT")]
+    rounds: u32,
+    /// How many small control planes are installed at once; 0 leaves that out.
+    #[arg(long, default_value_t = 10, value_name = "COUNT")]
+    control_planes: usize,
+    /// Cargo's profile of what runs in Pods: `release`, or `ci`, which is built in a fraction of the time.
+    #[arg(long, default_value = "release", value_name = "NAME")]
+    profile: String,
+}
+
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    let release = Release::pinned(&arguments.kubernetes)?;
-    machine::prepare(Purpose::Build, &release.minimum_go())?;
-    let workspace = Workspace::read()?;
-    program::run(&mut workspace.build_products("release"))?;
-    let components = components::ensure(&release)?;
+    match &arguments.what {
+        What::Start(start) => start.run(),
+        What::Hosted(hosted) => hosted.run(),
+    }
+}
+
+impl Start {
+    fn run(&self) -> Result<()> {
+        let release = Release::pinned(&self.kubernetes)?;
+        machine::prepare(Purpose::Build, &release.minimum_go())?;
+        let workspace = Workspace::read()?;
+        program::run(&mut workspace.build_products("release"))?;
+        let mut bench = bench(&workspace, "release", &release)?;
+        let scratch = Scratch::claim()?;
+        program::run(bench.env("TMPDIR", scratch.path()).args([
+            "start",
+            "--rounds",
+            &self.rounds.to_string(),
+        ]))
+    }
+}
+
+impl Hosted {
+    fn run(&self) -> Result<()> {
+        // Nodes run one version.
+        let release = Release::pinned(DEFAULT_KUBERNETES)?;
+        machine::prepare(Purpose::Nodes, &release.minimum_go())?;
+        let workspace = Workspace::read()?;
+        program::run(&mut workspace.build_products(&self.profile))?;
+        program::run(&mut management_cluster::build(&self.profile))?;
+        images::with_profile(&self.profile)?;
+        let mut bench = bench(&workspace, &self.profile, &release)?;
+        management_cluster::stage(&mut bench)?;
+        bench.env("PILOTHOUSE_NODE_TOOLS", components::ensure_tools(Tools::Node)?);
+        let scratch = Scratch::claim()?;
+        bench.env("TMPDIR", scratch.path());
+        bench.args(["hosted", "--rounds", &self.rounds.to_string()]);
+        program::run(bench.args(["--control-planes", &self.control_planes.to_string()]))
+    }
+}
+
+/// tests/benchmarks with where everything is, to be completed with what is measured.
+fn bench(workspace: &Workspace, profile: &str, release: &Release) -> Result<Command> {
     let mut command = program::cargo();
-    command.args([
-        "run",
-        "--quiet",
-        "--package",
-        "benchmarks",
-        "--",
-        "--rounds",
-        &arguments.rounds.to_string(),
-    ]);
+    command.args(["run", "--quiet", "--package", "benchmarks", "--"]);
     command.arg("--output").arg(checkout::root().join("docs"));
-    command.env("PILOTHOUSE_COMPONENTS", components);
-    command.env("PILOTHOUSE_BINARIES", workspace.target_directory.join("release"));
-    program::run(&mut command)
+    command.env("PILOTHOUSE_COMPONENTS", components::ensure(release)?);
+    command.env("PILOTHOUSE_BINARIES", workspace.target_directory.join(profile));
+    Ok(command)
 }

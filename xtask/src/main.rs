@@ -11,6 +11,7 @@ mod images;
 mod machine;
 mod management_cluster;
 mod program;
+mod scratch;
 mod stopwatch;
 mod test;
 mod tidy;
@@ -36,7 +37,7 @@ enum Command {
     Up(up::Arguments),
     /// Run everything that must pass.
     Test(test::Arguments),
-    /// Measure a control plane under Pilothouse beside the same components started bare.
+    /// Measure control planes under Pilothouse beside the same components without supervisors.
     Bench(bench::Arguments),
     /// Build the images of our binaries as OCI archives.
     Images(images::Arguments),

@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use crate::cargo_metadata::Workspace;
 use crate::components::{self, DEFAULT_KUBERNETES, Release, Tools};
 use crate::machine::{self, Purpose};
-use crate::program;
+use crate::{checkout, images, program};
 
 /// The package and its binary.
 const NAME: &str = "management-cluster";
@@ -45,6 +45,15 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     command.args(&arguments.words);
     let line = program::line(&command);
     Err(command.exec()).with_context(|| format!("cannot start `{line}`"))
+}
+
+/// What tests and benches of the chart on nodes are told, beside where the binaries are: helm, our images, and where
+/// upstream's are kept.
+pub(crate) fn stage(command: &mut Command) -> Result<()> {
+    command.env("PILOTHOUSE_HELM", components::ensure_tools(Tools::Chart)?.join("helm-4"));
+    command.env("PILOTHOUSE_IMAGES", images::default_output(&Workspace::read()?));
+    command.env("PILOTHOUSE_IMAGE_CACHE", checkout::cache_directory()?.join("images"));
+    Ok(())
 }
 
 /// The command that builds its binary into `target/<profile>`.

@@ -1,4 +1,8 @@
-//! What machine the numbers are from.
+//! What machine the numbers are from, and how busy it is with other things.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
 
 /// One line about processor, memory, kernel and versions.
 pub(crate) fn describe() -> String {
@@ -21,4 +25,21 @@ pub(crate) fn describe() -> String {
         memory / f64::from(1 << 20),
         kernel.trim()
     )
+}
+
+/// How busy all processors are, in percent, watched for a while.
+pub(crate) async fn busy(watched: Duration) -> Result<f64> {
+    let (idle_before, all_before) = ticks()?;
+    tokio::time::sleep(watched).await;
+    let (idle, all) = ticks()?;
+    Ok(100.0 * (1.0 - (idle - idle_before) / (all - all_before)))
+}
+
+/// Idle and all ticks of all processors so far.
+fn ticks() -> Result<(f64, f64)> {
+    let text = std::fs::read_to_string("/proc/stat").context("cannot read /proc/stat")?;
+    let line = text.lines().next().unwrap_or_default();
+    // user, nice, system, idle, iowait, irq, softirq, steal; what follows is counted in user already.
+    let ticks: Vec<f64> = line.split_whitespace().skip(1).take(8).flat_map(str::parse).collect();
+    Ok((ticks.get(3..5).unwrap_or_default().iter().sum(), ticks.iter().sum()))
 }

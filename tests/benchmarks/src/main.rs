@@ -1,10 +1,10 @@
-//! `cargo xtask bench`: a start under Pilothouse beside a bare start of the same binaries with the same flags, interleaved;
-//! what our processes cost; and the page and picture made of it. Refuses to judge: it measures and writes down.
+//! `cargo xtask bench`: measures beside a floor without supervisors, interleaved, and makes a page and pictures of it.
+//! Refuses to judge: it measures and writes down.
 #![allow(clippy::print_stdout, reason = "a command for people speaks through standard output")]
 
-mod bare;
-mod cost;
+mod hosted;
 mod machine;
+mod memory;
 mod page;
 mod picture;
 mod sample;
@@ -12,48 +12,36 @@ mod start;
 
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result};
-use clap::Parser;
+use anyhow::Result;
+use clap::{Parser, Subcommand};
 
-/// Measures a control plane under Pilothouse beside the same components started bare.
+/// Measures control planes under Pilothouse beside the same components without supervisors.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// How often each start is measured
-    #[arg(long, default_value_t = 7)]
-    rounds: usize,
-    /// Seconds over which idle processes are watched
-    #[arg(long, default_value_t = 60)]
-    idle_seconds: u64,
-    /// Directory for benchmarks.md and its picture
+    /// Directory for the page and its pictures
     #[arg(long)]
     output: PathBuf,
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// A start on this machine
+    Start(start::Arguments),
+    /// `helm install` on three nodes
+    Hosted(hosted::Arguments),
 }
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 1)]
 async fn main() -> Result<()> {
     let arguments = Arguments::parse();
     mutual_tls::install_provider();
-    println!("a control plane to take the flags, certificates and costs from");
-    let (template, cost) = bare::Template::take(arguments.idle_seconds).await?;
-    let mut bare = sample::Starts::default();
-    let mut ours = sample::Starts::default();
-    for round in 1..=arguments.rounds {
-        let start = template.start().await.with_context(|| format!("bare start {round}"))?;
-        println!(
-            "round {round}: bare  API ready {:.2} s, both leases {:.2} s",
-            start.api_ready, start.leases_held
-        );
-        bare.add(start);
-        let start =
-            start::under_pilothouse().await.with_context(|| format!("start {round} under Pilothouse"))?;
-        println!(
-            "round {round}: ours  API ready {:.2} s, both leases {:.2} s",
-            start.api_ready, start.leases_held
-        );
-        ours.add(start);
-    }
-    let page = page::render(&page::Results { bare, ours, cost, machine: machine::describe() });
-    page::write(&arguments.output, &page)?;
+    let page = match &arguments.what {
+        What::Start(what) => start::run(what).await?,
+        What::Hosted(what) => hosted::run(what).await?,
+    };
+    page.write(&arguments.output)?;
     println!("{}", page.markdown);
     Ok(())
 }

@@ -1,36 +1,62 @@
-//! Every measured start as a dot, medians as strokes: bare beside Pilothouse. Plain SVG, no library.
+//! Every measurement as a dot, medians as strokes, the floor beside Pilothouse. Plain SVG, no library.
 
 use std::fmt::Write as _;
 
-use crate::sample::{Sample, Starts};
+use crate::sample::Sample;
 
 const WIDTH: f64 = 760.0;
-const HEIGHT: f64 = 260.0;
 const LEFT: f64 = 210.0;
 const RIGHT: f64 = 730.0;
 const ROW: f64 = 44.0;
 const TOP: f64 = 48.0;
+/// Below the last row: the numbers of the axis.
+const FOOT: f64 = 36.0;
+/// Seconds between lines, the first that gives no more than so many lines.
+const STEPS: [f64; 6] = [1.0, 2.0, 5.0, 10.0, 20.0, 50.0];
+const MOST_LINES: f64 = 12.0;
 
-/// The picture of both kinds of start.
-pub(crate) fn starts(bare: &Starts, ours: &Starts) -> String {
-    let rows = [
-        ("first ready API server", "bare", &bare.api_ready, "#8a8f98"),
-        ("", "Pilothouse", &ours.api_ready, "#0f4c5c"),
-        ("both leases held", "bare", &bare.leases_held, "#8a8f98"),
-        ("", "Pilothouse", &ours.leases_held, "#0f4c5c"),
-    ];
-    let most = rows.iter().map(|row| row.2.most()).fold(1.0, f64::max).ceil();
+/// Rows about one thing.
+pub(crate) struct Group<'a> {
+    /// What.
+    pub(crate) text: &'a str,
+    /// Who.
+    pub(crate) rows: Vec<Row<'a>>,
+}
+
+/// One row of dots.
+pub(crate) struct Row<'a> {
+    label: &'a str,
+    sample: &'a Sample,
+    colour: &'static str,
+}
+
+impl<'a> Row<'a> {
+    /// What Pilothouse is measured against.
+    pub(crate) fn floor(label: &'a str, sample: &'a Sample) -> Self {
+        Self { label, sample, colour: "#8a8f98" }
+    }
+
+    /// Pilothouse.
+    pub(crate) fn ours(sample: &'a Sample) -> Self {
+        Self { label: "Pilothouse", sample, colour: "#0f4c5c" }
+    }
+}
+
+/// The picture: a title, the same for who cannot see it, and the rows.
+pub(crate) fn dots(title: &str, described: &str, groups: &[Group<'_>]) -> String {
+    let rows = || groups.iter().flat_map(|group| &group.rows);
+    let most = rows().map(|row| row.sample.most()).fold(1.0, f64::max).ceil();
+    let bottom = TOP + ROW * rows().count() as f64;
+    let height = bottom + FOOT;
     let x = |seconds: f64| LEFT + (RIGHT - LEFT) * seconds / most;
     let mut svg = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" \
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" \
          font-family=\"Helvetica, Arial, sans-serif\" font-size=\"13\" role=\"img\" \
-         aria-label=\"Seconds from the first process, bare and under Pilothouse\">\n\
-         <rect width=\"{WIDTH}\" height=\"{HEIGHT}\" fill=\"#ffffff\"/>\n\
-         <text x=\"{LEFT}\" y=\"22\" fill=\"#1b2733\">seconds from the first process; \
-         one dot a start, strokes are medians</text>\n"
+         aria-label=\"{described}\">\n\
+         <rect width=\"{WIDTH}\" height=\"{height}\" fill=\"#ffffff\"/>\n\
+         <text x=\"{LEFT}\" y=\"22\" fill=\"#1b2733\">{title}</text>\n"
     );
-    let bottom = TOP + ROW * 4.0;
-    let step = if most > 12.0 { 2.0 } else { 1.0 };
+    let step = STEPS.into_iter().find(|step| most / step <= MOST_LINES).unwrap_or(most);
     let mut tick = 0.0;
     while tick <= most {
         let at = x(tick);
@@ -42,39 +68,37 @@ pub(crate) fn starts(bare: &Starts, ours: &Starts) -> String {
         );
         tick += step;
     }
-    for (index, (group, label, sample, colour)) in rows.into_iter().enumerate() {
-        let y = TOP + ROW * (index as f64 + 0.5);
-        row(&mut svg, group, label, sample, colour, y, &x);
+    let mut y = TOP + ROW / 2.0;
+    for group in groups {
+        let middle = y + ROW * (group.rows.len() as f64 - 1.0) / 2.0 + 4.0;
+        let _infallible =
+            writeln!(svg, "<text x=\"12\" y=\"{middle:.1}\" fill=\"#1b2733\">{}</text>", group.text);
+        for row in &group.rows {
+            draw(&mut svg, row, y, &x);
+            y += ROW;
+        }
     }
     svg.push_str("</svg>\n");
     svg
 }
 
-fn row(
-    svg: &mut String,
-    group: &str,
-    label: &str,
-    sample: &Sample,
-    colour: &str,
-    y: f64,
-    x: &dyn Fn(f64) -> f64,
-) {
+fn draw(svg: &mut String, row: &Row<'_>, y: f64, x: &dyn Fn(f64) -> f64) {
+    let colour = row.colour;
     let _infallible = writeln!(
         svg,
-        "<text x=\"12\" y=\"{:.1}\" fill=\"#1b2733\">{group}</text>\
-         <text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\" fill=\"{colour}\">{label}</text>",
-        y + ROW / 2.0 + 4.0,
+        "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\" fill=\"{colour}\">{}</text>",
         LEFT - 12.0,
-        y + 4.0
+        y + 4.0,
+        row.label
     );
-    for seconds in &sample.0 {
+    for seconds in &row.sample.0 {
         let _infallible = writeln!(
             svg,
             "<circle cx=\"{:.1}\" cy=\"{y:.1}\" r=\"5\" fill=\"{colour}\" fill-opacity=\"0.45\"/>",
             x(*seconds)
         );
     }
-    let median = x(sample.median());
+    let median = x(row.sample.median());
     let _infallible = writeln!(
         svg,
         "<line x1=\"{median:.1}\" y1=\"{:.1}\" x2=\"{median:.1}\" y2=\"{:.1}\" stroke=\"{colour}\" stroke-width=\"3\"/>",

@@ -39,6 +39,14 @@ impl Sample {
         }
     }
 
+    /// The smallest value that at least `percent` of all do not exceed.
+    pub(crate) fn percentile(&self, percent: f64) -> f64 {
+        let mut sorted = self.0.clone();
+        sorted.sort_by(f64::total_cmp);
+        let rank = (percent / 100.0 * sorted.len() as f64).ceil() as usize;
+        sorted.get(rank.max(1) - 1).copied().unwrap_or(f64::NAN)
+    }
+
     pub(crate) fn least(&self) -> f64 {
         self.0.iter().copied().fold(f64::INFINITY, f64::min)
     }
@@ -56,5 +64,13 @@ mod tests {
     fn the_median_is_the_middle() {
         assert!((Sample(vec![3.0, 1.0, 2.0]).median() - 2.0).abs() < f64::EPSILON);
         assert!((Sample(vec![4.0, 1.0, 2.0, 3.0]).median() - 2.5).abs() < f64::EPSILON);
+    }
+
+    #[test]
+    fn of_ten_the_99th_percentile_is_the_slowest() {
+        let ten = Sample((1..=10).rev().map(f64::from).collect());
+        assert!((ten.percentile(99.0) - 10.0).abs() < f64::EPSILON);
+        assert!((ten.percentile(50.0) - 5.0).abs() < f64::EPSILON);
+        assert!(Sample::default().percentile(50.0).is_nan());
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use end_to_end::{component, eventually};
 use k8s_openapi::api::core::v1::{Secret, Service};
+use kube::config::{KubeConfigOptions, Kubeconfig};
 use management_cluster::ManagementCluster;
 use naming_contract::Component;
 use naming_contract::objects::KUBECONFIG_KEY;
@@ -63,6 +64,20 @@ impl<'a> Hosted<'a> {
     #[must_use]
     pub fn server_name(&self) -> &str {
         &self.server_name
+    }
+
+    /// What a client in a [node's network](crate::NodeNetwork) needs to be the administrator, through the Service.
+    pub async fn configuration(&self) -> kube::Config {
+        let mut kubeconfig = Kubeconfig::read_from(self.kubeconfig()).unwrap();
+        let cluster = kubeconfig.clusters.first_mut().and_then(|named| named.cluster.as_mut());
+        let cluster = cluster.expect("the kubeconfig names a cluster");
+        cluster.server = Some(self.server.clone());
+        cluster.tls_server_name = Some(self.server_name.clone());
+        let options = KubeConfigOptions::default();
+        let mut configuration = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await.unwrap();
+        // kube would repeat 429, 503 and 504 in silence.
+        configuration.default_retry = false;
+        configuration
     }
 
     /// Runs kubectl on a node, through the Service.

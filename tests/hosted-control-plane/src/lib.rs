@@ -12,6 +12,7 @@
 mod helm;
 mod hosted;
 mod load;
+mod network;
 mod pods;
 mod release;
 mod scene;
@@ -22,6 +23,7 @@ mod tenant;
 pub use helm::{Helm, Told, chart};
 pub use hosted::Hosted;
 pub use load::Load;
+pub use network::NodeNetwork;
 pub use pods::{PodView, pod_views};
 pub use release::Release;
 pub use scene::{Scene, node_of};

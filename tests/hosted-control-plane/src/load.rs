@@ -1,17 +1,14 @@
 //! Clients of a hosted control plane while it is hurt: `disruption`'s load and checker, at home in a node's network.
 //! Refuses what must never happen: a lost write, a missed event, a second leader.
 
-use std::fs::File;
-use std::sync::Arc;
 use std::time::Duration;
 
 use disruption::{Disruption, Report, Settings};
 use end_to_end::eventually;
 use management_cluster::ManagementCluster;
-use nix::sched::{CloneFlags, setns};
-use tokio::runtime::{Builder, Runtime};
 
 use crate::hosted::Hosted;
+use crate::network::NodeNetwork;
 
 /// Successes that show that clients are at work.
 const AT_WORK: u64 = 30;
@@ -20,21 +17,15 @@ const AT_WORK_LIMIT: Duration = Duration::from_secs(60);
 
 /// Load that goes on until it is [ended](Self::end).
 pub struct Load {
+    /// Before what runs in it: dropped in this order.
+    network: NodeNetwork,
     run: Option<Disruption>,
-    /// Its threads live in the node's network. Never dropped where it would block: see `drop`.
-    runtime: Option<Runtime>,
 }
 
 impl Load {
     /// Starts it on a node, through the Service; returns when clients are at work.
     pub async fn start(cluster: &ManagementCluster, node: u8, hosted: &Hosted<'_>) -> Self {
-        let network = Arc::new(File::open(cluster.node_network(node).unwrap()).unwrap());
-        let runtime = Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .on_thread_start(move || setns(&*network, CloneFlags::CLONE_NEWNET).unwrap())
-            .build()
-            .unwrap();
+        let network = NodeNetwork::enter(cluster, node);
         let settings = Settings {
             servers: vec![hosted.server().trim_start_matches("https://").to_owned()],
             clients: 4,
@@ -43,8 +34,8 @@ impl Load {
             watches: 5,
             ..Settings::light(hosted.kubeconfig())
         };
-        let run = runtime.spawn(Disruption::start(settings)).await.unwrap().expect("the load begins");
-        let load = Self { run: Some(run), runtime: Some(runtime) };
+        let run = network.run(Disruption::start(settings)).await.expect("the load begins");
+        let load = Self { network, run: Some(run) };
         load.goes_on().await;
         load
     }
@@ -74,8 +65,7 @@ impl Load {
     pub async fn end(mut self, what: &str) -> Report {
         self.goes_on().await;
         let run = self.run.take().unwrap();
-        let runtime = self.runtime.as_ref().unwrap();
-        let report = runtime.spawn(run.stop()).await.unwrap().expect("what happened is checked");
+        let report = self.network.run(run.stop()).await.expect("what happened is checked");
         println!(
             "{what}: longest gap of reads {:.1} s, of writes {:.1} s; {} requests failed, {} were told to retry, {} \
              succeeded; {} breaks of watches, the longest {:.1} s; controllers paused {:.1} s",
@@ -93,13 +83,5 @@ impl Load {
         text.lines().filter(kinds).for_each(|line| println!("{line}"));
         assert_eq!(report.broken_promises(), [""; 0], "{what}: {text}");
         report
-    }
-}
-
-impl Drop for Load {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
     }
 }

@@ -1,7 +1,7 @@
 //! The three nodes on which everything here is shown, with our images loaded.
 //! Refuses to outlive its test: what it made goes when it is dropped.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use management_cluster::{Binaries, ManagementCluster, NodeMonitor, Options};
 
@@ -9,28 +9,37 @@ use management_cluster::{Binaries, ManagementCluster, NodeMonitor, Options};
 pub struct Stage {
     /// The cluster.
     pub cluster: ManagementCluster,
-    /// Its directory; dropped after it.
-    _directory: tempfile::TempDir,
+    /// Its directory, if it is of this run alone; dropped after it.
+    _directory: Option<tempfile::TempDir>,
 }
 
 impl Stage {
     /// Brings the nodes up; with a `monitor`, dead ones are noticed sooner than upstream's 50 s.
     pub async fn up(name: &str, monitor: Option<NodeMonitor>) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let binaries = Binaries {
-            ours: variable("PILOTHOUSE_BINARIES"),
-            components: variable("PILOTHOUSE_COMPONENTS"),
-            node_tools: variable("PILOTHOUSE_NODE_TOOLS"),
-        };
-        let cache = variable("PILOTHOUSE_IMAGE_CACHE");
-        let mut options = Options::new(directory.path().join("state"), cache, binaries);
-        options.name = name.to_owned();
-        options.node_monitor = monitor;
-        options.images = archives();
-        options.tells = true;
-        let cluster = ManagementCluster::up(options).await.expect("three nodes are Ready");
-        Self { cluster, _directory: directory }
+        let cluster = cluster(&directory.path().join("state"), name, monitor).await;
+        Self { cluster, _directory: Some(directory) }
     }
+
+    /// The same in a directory that every run has: what a killed one left there is removed first.
+    pub async fn up_in(directory: &Path, name: &str) -> Self {
+        Self { cluster: cluster(directory, name, None).await, _directory: None }
+    }
+}
+
+async fn cluster(directory: &Path, name: &str, monitor: Option<NodeMonitor>) -> ManagementCluster {
+    let binaries = Binaries {
+        ours: variable("PILOTHOUSE_BINARIES"),
+        components: variable("PILOTHOUSE_COMPONENTS"),
+        node_tools: variable("PILOTHOUSE_NODE_TOOLS"),
+    };
+    let cache = variable("PILOTHOUSE_IMAGE_CACHE");
+    let mut options = Options::new(directory.to_owned(), cache, binaries);
+    options.name = name.to_owned();
+    options.node_monitor = monitor;
+    options.images = archives();
+    options.tells = true;
+    ManagementCluster::up(options).await.expect("three nodes are Ready")
 }
 
 /// helm, the version that most people have.

@@ -78,13 +78,13 @@ pub(crate) fn default_output(workspace: &Workspace) -> PathBuf {
     workspace.target_directory.join("images")
 }
 
-/// The step of `cargo xtask test`: the same in the profile that the other tests run.
-pub(crate) fn check() -> Result<()> {
+/// The same with everything but the profile as it is by default, for tests and benches.
+pub(crate) fn with_profile(profile: &str) -> Result<()> {
     run(&Arguments {
         output: None,
         repository: "docker.io/pilothouse".to_owned(),
         tag: None,
-        profile: "ci".to_owned(),
+        profile: profile.to_owned(),
     })
 }
 

@@ -2,15 +2,14 @@
 //! first that fails, and tells every step's time.
 
 mod licences;
-mod scratch;
 mod steps;
 
 use anyhow::{Result, bail};
 
 use crate::components::{DEFAULT_KUBERNETES, Release};
 use crate::machine::{self, Purpose};
+use crate::scratch::Scratch;
 use crate::stopwatch::Stopwatch;
-use scratch::Scratch;
 use steps::{Run, STEPS, Step};
 
 #[derive(clap::Args)]

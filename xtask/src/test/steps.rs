@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use super::licences;
 use crate::cargo_metadata::{Package, Workspace};
 use crate::components::{self, DEFAULT_KUBERNETES, Release, Tools};
-use crate::{chart, checkout, images, machine, management_cluster, program, tidy};
+use crate::{chart, images, machine, management_cluster, program, tidy};
 
 /// What is the same for all steps of a run.
 pub(super) struct Run<'a> {
@@ -37,7 +37,11 @@ pub(super) const STEPS: [Step; 12] = [
         run: |run| components::ensure(&run.release).map(drop),
     },
     Step { name: "binaries", purpose: "our own, as the end-to-end tests run them", run: |_| binaries() },
-    Step { name: "images", purpose: "static binaries, and an image of each", run: |_| images::check() },
+    Step {
+        name: "images",
+        purpose: "static binaries, and an image of each",
+        run: |_| images::with_profile("ci"),
+    },
     Step {
         name: "chart",
         purpose: "the charts without a cluster, and whether they say what the binaries understand",
@@ -126,15 +130,12 @@ fn single_crates(run: &Run<'_>) -> Result<Command> {
 fn hosted(run: &Run<'_>, which: &[&str]) -> Result<()> {
     let run = Run { release: Release::pinned(DEFAULT_KUBERNETES)?, scratch: run.scratch };
     binaries()?;
-    images::check()?;
-    let chart_tools = components::ensure_tools(Tools::Chart)?;
+    images::with_profile("ci")?;
     if which.is_empty() {
         program::run(tests(&run, |package| package.name == NODES)?.args(["--", "--ignored", "--nocapture"]))?;
     }
     let mut command = tests(&run, |package| package.name == HOSTED)?;
-    command.env("PILOTHOUSE_HELM", chart_tools.join("helm-4"));
-    command.env("PILOTHOUSE_IMAGES", images::default_output(&Workspace::read()?));
-    command.env("PILOTHOUSE_IMAGE_CACHE", checkout::cache_directory()?.join("images"));
+    management_cluster::stage(&mut command)?;
     program::run(command.args(["--no-fail-fast", "--", "--test-threads=1", "--nocapture"]))
 }
 

@@ -6,6 +6,8 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use end_to_end::{Instance, binary};
 
+use crate::memory;
+
 /// The kernel's clock tick for /proc/PID/stat on every Linux that Rust supports, per second.
 const TICKS_PER_SECOND: f64 = 100.0;
 
@@ -28,44 +30,33 @@ pub(crate) struct Cost {
 pub(crate) async fn measure(instances: &[Instance], watched: Duration) -> Result<Cost> {
     let before = instances.iter().map(processor_seconds).collect::<Result<Vec<_>>>()?;
     tokio::time::sleep(watched).await;
-    let mut memory: BTreeMap<String, f64> = BTreeMap::new();
+    let mut largest: BTreeMap<String, f64> = BTreeMap::new();
     let mut processor: BTreeMap<String, f64> = BTreeMap::new();
     let mut children_memory = 0.0;
     for (instance, before) in instances.iter().zip(before) {
         let used = (processor_seconds(instance)? - before) / watched.as_secs_f64() * 100.0;
-        let resident = resident(supervisor(instance)?, &["RssAnon:", "RssShmem:"])?;
+        let resident = memory::resident(supervisor(instance)?, &memory::OWN)?;
         let most = |map: &mut BTreeMap<String, f64>, value: f64| {
             let known = map.entry(instance.component.clone()).or_default();
             *known = known.max(value);
         };
-        most(&mut memory, resident);
+        most(&mut largest, resident);
         most(&mut processor, used);
         if let Some(child) = instance.pid {
-            children_memory += self::resident(child, &["VmRSS:"])?;
+            children_memory += memory::resident(child, &memory::ALL)?;
         }
     }
     let mut size = BTreeMap::new();
-    for component in memory.keys() {
+    for component in largest.keys() {
         let name = end_to_end::supervisor_of(component);
         let bytes = std::fs::metadata(binary(name)).with_context(|| format!("no binary {name}"))?.len();
         size.insert(name.to_owned(), bytes as f64 / f64::from(1 << 20));
     }
-    Ok(Cost { memory, processor, children_memory, watched, size })
+    Ok(Cost { memory: largest, processor, children_memory, watched, size })
 }
 
 fn supervisor(instance: &Instance) -> Result<u32> {
     instance.supervisor_pid.with_context(|| format!("{} has no supervisor", instance.name))
-}
-
-/// MiB in the named lines of /proc/PID/status.
-fn resident(pid: u32, lines: &[&str]) -> Result<f64> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let kilobytes: f64 = status
-        .lines()
-        .filter(|line| lines.iter().any(|wanted| line.starts_with(wanted)))
-        .filter_map(|line| line.split_whitespace().nth(1)?.parse::<f64>().ok())
-        .sum();
-    Ok(kilobytes / 1024.0)
 }
 
 /// Processor time that the supervisor has used so far.

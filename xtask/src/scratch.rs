@@ -10,14 +10,14 @@ const PREFIX: &str = "pilothouse-run-";
 const LOCK: &str = "lock";
 
 /// This run's directory.
-pub(super) struct Scratch {
+pub(crate) struct Scratch {
     directory: tempfile::TempDir,
     _lock: File,
 }
 
 impl Scratch {
     /// Makes one beside the temporary directories of others.
-    pub(super) fn claim() -> Result<Self> {
+    pub(crate) fn claim() -> Result<Self> {
         Self::claim_in(&std::env::temp_dir())
     }
 
@@ -36,7 +36,7 @@ impl Scratch {
         Ok(Self { directory, _lock: lock })
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.directory.path()
     }
 }

@@ -10,9 +10,9 @@ use mutual_tls::TlsFiles;
 use process_control::{Child, Output, Signal, Spawn};
 use tokio::time::Instant;
 
-use crate::cost::{self, Cost};
+use super::cost::{self, Cost};
+use super::pilothouse::{until_leases_held, until_ready};
 use crate::sample::Start;
-use crate::start::{until_leases_held, until_ready};
 
 /// A stopped control plane whose children can be started bare.
 pub(crate) struct Template {

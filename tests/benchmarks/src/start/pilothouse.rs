@@ -13,7 +13,7 @@ use crate::sample::Start;
 const LIMIT: Duration = Duration::from_secs(120);
 const LOOK_EVERY: Duration = Duration::from_millis(25);
 
-pub(crate) async fn under_pilothouse() -> Result<Start> {
+pub(crate) async fn start() -> Result<Start> {
     let began = Instant::now();
     let mut plane = ControlPlane::starting(&[]);
     let state = plane.state_directory();

@@ -1,0 +1,44 @@
+//! A node's network, entered by threads of their own: what runs there meets Services as Pods and kubelets do.
+//! Refuses to move a thread that others use.
+
+use std::fs::File;
+use std::future::Future;
+use std::sync::Arc;
+
+use management_cluster::ManagementCluster;
+use nix::sched::{CloneFlags, setns};
+use tokio::runtime::{Builder, Runtime};
+
+/// Clients at home in a node's network; they end when this is dropped.
+pub struct NodeNetwork {
+    /// Never dropped where it would block: see `drop`.
+    runtime: Option<Runtime>,
+}
+
+impl NodeNetwork {
+    /// Enters the network of a node that lives.
+    #[must_use]
+    pub fn enter(cluster: &ManagementCluster, node: u8) -> Self {
+        let network = Arc::new(File::open(cluster.node_network(node).unwrap()).unwrap());
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .on_thread_start(move || setns(&*network, CloneFlags::CLONE_NEWNET).unwrap())
+            .build()
+            .unwrap();
+        Self { runtime: Some(runtime) }
+    }
+
+    /// Runs something there to its end.
+    pub async fn run<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> T {
+        self.runtime.as_ref().unwrap().spawn(work).await.unwrap()
+    }
+}
+
+impl Drop for NodeNetwork {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
