@@ -13,6 +13,8 @@ use crate::{EndpointSource, HostedObjects, Outcome, Reconciler};
 
 /// A deletion or a change by somebody else is repaired within this time.
 const ROUND_EVERY: Duration = Duration::from_secs(5);
+/// Longest pause after a failed round, before jitter: the first thing that is waited for is an API server that starts.
+const AGAIN_AFTER: Duration = Duration::from_millis(500);
 /// A round that takes longer has failed.
 const ROUND_LIMIT: Duration = Duration::from_secs(20);
 /// The last good round may be that old while we call ourselves ready.
@@ -30,7 +32,7 @@ pub async fn keep_in_place(
 ) {
     let last = RefCell::new(Last { good: None, trouble: "the first round is not finished".to_owned() });
     let rounds = async {
-        let mut backoff = Backoff::new(Duration::from_millis(200), ROUND_EVERY);
+        let mut backoff = Backoff::new(Duration::from_millis(200), AGAIN_AFTER);
         loop {
             let addresses = source.addresses().await;
             let objects = HostedObjects {
