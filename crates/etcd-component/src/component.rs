@@ -135,6 +135,7 @@ impl EtcdMember {
                     if matches!(step, Step::StartJoining(_)) {
                         self.member.files.with(VolumeFiles::forget_identity).await?;
                     }
+                    tokio::time::sleep(start.head_start(&self.member.instance)).await;
                     tracing::info!(?step, "starting etcd");
                     return Ok(Outcome::Start(start));
                 }
