@@ -99,7 +99,7 @@ impl Supervised for Apiserver {
         when_there_is_space(progress, || self.rendered.refresh(), RenderError::is_disk_full).await?;
         let mut etcd = self.etcd.clone();
         let quorum = async {
-            wait_for(&mut etcd, Pace::default(), progress).await;
+            wait_for(&mut etcd, Pace::EAGER, progress).await;
             Ok(())
         };
         let (arguments, ()) = tokio::try_join!(self.argv(), quorum)?;

@@ -56,15 +56,22 @@ pub struct Pace {
     pub report_every: Duration,
 }
 
+impl Pace {
+    /// For what a whole control plane waits for while it starts: a look at least every half second.
+    pub const EAGER: Self = Self { longest: Duration::from_millis(250), ..Self::USUAL };
+
+    const USUAL: Self = Self {
+        first: Duration::from_millis(50),
+        longest: Duration::from_secs(1),
+        look_limit: Duration::from_secs(5),
+        report_every: Duration::from_secs(10),
+    };
+}
+
 impl Default for Pace {
     /// 50 ms doubling to 1 s: a start with nothing to wait for loses nothing, a long wait costs one look a second.
     fn default() -> Self {
-        Self {
-            first: Duration::from_millis(50),
-            longest: Duration::from_secs(1),
-            look_limit: Duration::from_secs(5),
-            report_every: Duration::from_secs(10),
-        }
+        Self::USUAL
     }
 }
 

@@ -151,7 +151,7 @@ impl Supervised for Controller {
             files: &self.identity,
         };
         let ready = async {
-            wait_for(&mut api_server, Pace::default(), progress).await;
+            wait_for(&mut api_server, Pace::EAGER, progress).await;
             Ok(())
         };
         let ((arguments, version), ()) = tokio::try_join!(self.checked(), ready)?;
@@ -161,7 +161,7 @@ impl Supervised for Controller {
                 files: &self.identity,
                 ours,
             };
-            wait_for(&mut servers, Pace::default(), progress).await;
+            wait_for(&mut servers, Pace::EAGER, progress).await;
         }
         // No child of ours lives here: after an OOM kill nobody was left to hand the lease on.
         self.leadership.hand_on(HAND_ON_LIMIT).await;
