@@ -39,7 +39,7 @@ async fn main() -> Result<()> {
     mutual_tls::install_provider();
     let page = match &arguments.what {
         What::Start(what) => start::run(what).await?,
-        What::Hosted(what) => hosted::run(what).await?,
+        What::Hosted(what) => hosted::run(what, &arguments.output).await?,
     };
     page.write(&arguments.output)?;
     println!("{}", page.markdown);

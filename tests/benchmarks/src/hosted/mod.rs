@@ -8,7 +8,7 @@ mod install;
 mod page;
 mod rounds;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -19,7 +19,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::machine;
 use crate::page::Page;
 use install::Watch;
-use rounds::{Installs, Rounds};
+use rounds::Rounds;
 
 /// How often and how many.
 #[derive(Debug, clap::Args)]
@@ -54,15 +54,15 @@ impl Arguments {
     }
 }
 
-/// Measures.
-pub(crate) async fn run(arguments: &Arguments) -> Result<Page> {
+/// Measures, and writes into `output` what is measured before the next thing is begun.
+pub(crate) async fn run(arguments: &Arguments, output: &Path) -> Result<Page> {
     let (usually, at_most) = arguments.duration();
     let minutes = |duration: Duration| duration.as_secs().div_ceil(MINUTE.into());
     println!("about {} minutes on two cores; given up after {}", minutes(usually), minutes(at_most));
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     // What is dropped here takes its nodes with it.
     let measured = tokio::select! {
-        measured = Box::pin(tokio::time::timeout(at_most, measure(arguments))) => measured,
+        measured = Box::pin(tokio::time::timeout(at_most, measure(arguments, output))) => measured,
         _ = terminate.recv() => bail!("ended by SIGTERM"),
         _ = interrupt.recv() => bail!("ended by SIGINT"),
     };
@@ -70,7 +70,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Page> {
     Ok(page::render(&results))
 }
 
-async fn measure(arguments: &Arguments) -> Result<page::Results> {
+async fn measure(arguments: &Arguments, output: &Path) -> Result<page::Results> {
     let stage = Stage::up_in(&directory(), NAME).await;
     let network = NodeNetwork::enter(&stage.cluster, 1);
     let administrator = end_to_end::client(&stage.cluster.kubeconfig()).await;
@@ -78,17 +78,18 @@ async fn measure(arguments: &Arguments) -> Result<page::Results> {
     let settle = Duration::from_secs(arguments.settle_seconds);
     let watch = |limit| Watch { cluster: &stage.cluster, network: &network, limit };
     let rounds = Rounds { watch: watch(INSTALL_LIMIT), images: &images, settle };
-    let (mut ours, mut floor) = (Installs::default(), Installs::default());
+    let mut results = page::Results::new(settle, machine::describe());
     for round in 1..=arguments.rounds {
-        rounds.run(round, &mut ours, &mut floor).await?;
+        rounds.run(round, &mut results.ours, &mut results.floor).await?;
     }
-    let at_once = match arguments.control_planes {
-        0 => None,
-        count => Some(at_once::install(watch(AT_ONCE_LIMIT), count, settle).await?),
-    };
+    page::render(&results).write(output)?;
+    if arguments.control_planes > 0 {
+        let many = at_once::install(watch(AT_ONCE_LIMIT), arguments.control_planes, settle).await?;
+        results.at_once = Some(many);
+    }
     drop(network);
     stage.cluster.down().await?;
-    Ok(page::Results { ours, floor, at_once, settle, machine: machine::describe() })
+    Ok(results)
 }
 
 /// The same in every run, so that the next one finds what a killed one left.

@@ -20,6 +20,13 @@ pub(crate) struct Results {
     pub(crate) machine: String,
 }
 
+impl Results {
+    /// Nothing measured yet.
+    pub(crate) fn new(settle: Duration, machine: String) -> Self {
+        Self { ours: Installs::default(), floor: Installs::default(), at_once: None, settle, machine }
+    }
+}
+
 /// Renders the page.
 pub(crate) fn render(results: &Results) -> Page {
     let mut text = String::from(PREFACE);
