@@ -95,35 +95,29 @@ fn chart(run: &Run<'_>) -> Result<()> {
     program::run(command.env("PILOTHOUSE_HELM", tools.helm()).args(["--", "--ignored"]))
 }
 
-/// One control plane at a time: two cores carry no more without making times meaningless. Two things run beside them: the
-/// renewal of leaves that client-go looks at every five minutes, which only waits, and the tests of single crates, whose
-/// etcds ask for little while the first control planes do the same.
+/// One control plane at a time: two cores carry no more without making times meaningless. The renewal of leaves that
+/// client-go looks at every five minutes only waits, so it runs beside all others and is looked at last.
 fn end_to_end(run: &Run<'_>) -> Result<()> {
     binaries()?;
     let of_end_to_end = || tests(run, |package| package.name == END_TO_END);
     program::run(of_end_to_end()?.args(["--no-run", "--quiet"]))?;
-    program::run(single_crates(run)?.args(["--no-run", "--quiet"]))?;
-    let renewal = of_end_to_end()?.args(["--", "--ignored", "--nocapture"]).stdin(Stdio::null()).spawn();
-    let mut renewal = renewal.context("cannot start the test of late renewals")?;
-    let crates =
-        single_crates(run)?.args(["--", "--ignored", "--test-threads=1"]).stdin(Stdio::null()).spawn();
-    let mut crates = crates.context("cannot start the tests of single crates")?;
-    let others =
-        program::run(of_end_to_end()?.args(["--no-fail-fast", "--", "--test-threads=1", "--nocapture"]));
-    let crates = crates.wait().context("cannot wait for the tests of single crates")?;
+    let mut renewal = of_end_to_end()?;
+    let renewal = renewal.args(["--", "--ignored", "--nocapture"]).stdin(Stdio::null());
+    let mut renewal = renewal.spawn().context("cannot start the test of late renewals")?;
+    let others = single_crates(run).and_then(|()| {
+        program::run(of_end_to_end()?.args(["--no-fail-fast", "--", "--test-threads=1", "--nocapture"]))
+    });
     let renewal = renewal.wait().context("cannot wait for the test of late renewals")?;
     others?;
-    ensure!(crates.success(), "the tests of single crates failed: {crates}");
     ensure!(renewal.success(), "the test of late renewals failed: {renewal}");
     Ok(())
 }
 
 /// Tests of single crates that need the real binaries; without those they are ignored.
-fn single_crates(run: &Run<'_>) -> Result<Command> {
+fn single_crates(run: &Run<'_>) -> Result<()> {
     let mut command =
         tests(run, |package| ![END_TO_END, CHART_CONTRACT, HOSTED, NODES].contains(&package.name.as_str()))?;
-    command.arg("--lib");
-    Ok(command)
+    program::run(command.args(["--lib", "--", "--ignored", "--test-threads=1"]))
 }
 
 /// Nodes run one version, so these tests do; the others carry `--kubernetes`.
