@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use cluster_record::{ClusterRecord, RecordStore};
-use etcd_membership::{MemberId, RejoinLock};
+use etcd_membership::{ELECTION_LIMIT, MemberId, RejoinLock};
 use health_endpoints::StatusBoard;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -43,6 +43,8 @@ pub(crate) struct Member {
 pub(crate) struct Seen {
     /// Whether the last look found it serving.
     pub(crate) serves: Cell<bool>,
+    /// When a look last found it serving.
+    served: Cell<Option<Instant>>,
     /// Whether it led when it was last asked.
     pub(crate) leads: Cell<bool>,
     /// Its id, once known.
@@ -56,10 +58,23 @@ pub(crate) struct Seen {
 impl Seen {
     pub(crate) fn forget(&self) {
         self.serves.set(false);
+        self.served.set(None);
         self.leads.set(false);
         self.member.set(None);
         self.data_is_gone.set(false);
         self.peers_serving.set(None);
+    }
+
+    pub(crate) fn looked(&self, serves: bool) {
+        self.serves.set(serves);
+        if serves {
+            self.served.set(Some(Instant::now()));
+        }
+    }
+
+    /// Whether it serves, or did before an election that may be going on.
+    pub(crate) fn served_lately(&self) -> bool {
+        self.served.get().is_some_and(|last| last.elapsed() < ELECTION_LIMIT)
     }
 
     pub(crate) fn peers_answered(&self, serving: usize) {

@@ -250,7 +250,7 @@ impl Supervised for EtcdMember {
             Ok(Err(error)) => (Err(error), own.livez().await),
             Err(_slow) => tokio::join!(read, own.livez()),
         };
-        self.member.seen.serves.set(ready.is_ok());
+        self.member.seen.looked(ready.is_ok());
         Health {
             alive: self.alive(if ready.is_ok() { Ok(()) } else { livez }),
             ready: ready.map_err(|why| not_ready(&why)),
@@ -282,7 +282,7 @@ impl Supervised for EtcdMember {
                 peers.iter_mut().for_each(PeerAtDeparture::goes_too);
             }
             let own = SelfAtDeparture {
-                serves: self.member.seen.serves.get(),
+                serves: self.member.seen.served_lately(),
                 leads: self.member.seen.leads.get(),
             };
             match departure(&self.member.instance, own, &peers) {

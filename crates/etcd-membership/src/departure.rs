@@ -1,7 +1,13 @@
 //! Whether a member that was asked to stop may go now, or holds back because its going would cost the quorum.
 //! Pure and best effort: a disruption budget is the guarantee. Refuses to hold for members that nobody expects back.
 
+use std::time::Duration;
+
 use crate::quorum::{decides, quorum};
+
+/// So long ago a member may have served last and still count as serving: when a leader dies or freezes nobody serves for
+/// the second or two of an election, which the member must not leave in the middle of.
+pub const ELECTION_LIMIT: Duration = Duration::from_secs(5);
 
 /// A peer, as seen by a member that was asked to stop.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,7 +46,7 @@ impl PeerAtDeparture {
 /// How the member itself does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SelfAtDeparture {
-    /// Whether it has a quorum behind it.
+    /// Whether it has a quorum behind it, or had one within [`ELECTION_LIMIT`].
     pub serves: bool,
     /// Whether it leads.
     pub leads: bool,

@@ -14,7 +14,7 @@ mod rejoin_lock;
 
 pub use caretaker::{CARETAKER_PATIENCE, Care, Caretaker, ClusterView};
 pub use client::{Alarmed, EtcdError, MemberClient, MemberStatus};
-pub use departure::{Departure, PeerAtDeparture, PeerIntent, SelfAtDeparture, departure};
+pub use departure::{Departure, ELECTION_LIMIT, PeerAtDeparture, PeerIntent, SelfAtDeparture, departure};
 pub use ids::{ClusterId, MemberId};
 pub use observation::{
     Crashes, Data, Identity, Line, ListedMember, LiveView, Observation, PeerReport, PeerView, Quorum, Record,
