@@ -77,8 +77,8 @@ impl AtOnce {
             self.installed,
             self.limit.as_secs(),
             self.all_ready.0.len(),
-            self.api_ready.percentile(50.0),
-            self.all_ready.percentile(50.0),
+            self.api_ready.median(),
+            self.all_ready.median(),
             self.api_ready.percentile(99.0),
             self.all_ready.percentile(99.0),
         )

@@ -108,7 +108,7 @@ fn at_once(text: &mut String, many: &AtOnce) {
         let _infallible = writeln!(
             text,
             "| {what} | {:.1} s | {:.1} s | {:.1} s |",
-            sample.percentile(50.0),
+            sample.median(),
             sample.percentile(99.0),
             sample.least()
         );
