@@ -2,6 +2,7 @@
 //! Refuses to start without etcd: kube-apiserver would end by itself after 20 s (no connection) or 33 s (no quorum).
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::time::Duration;
 
 use certificates::{Authority, Profile};
@@ -11,7 +12,6 @@ use conditions::{Pace, Progress, Silent, wait_for};
 use kubernetes_health::{HealthAnswer, HealthProbe};
 use preflight::{UpstreamBinary, reached_at, wait_for_port, when_there_is_space};
 use supervision::{ChildCommand, ChildEnding, Health, PrepareError, Supervised};
-use tcp_front::Front;
 
 use crate::ApiserverConfiguration;
 use crate::etcd_read::EtcdQuorum;
@@ -31,7 +31,6 @@ pub struct Apiserver {
     binary: UpstreamBinary,
     /// On the way that the child takes.
     etcd: EtcdQuorum,
-    _front: Option<Front>,
     rendered: Rendered,
     livez: HealthProbe,
     readyz: HealthProbe,
@@ -56,10 +55,10 @@ impl Apiserver {
                     || configuration.etcd.endpoints.clone(),
                     |front| vec![format!("https://{}", front.address())],
                 ),
+                front: front.map(Rc::new),
                 known_as: configuration.etcd.to_string(),
                 files: etcd_client,
             },
-            _front: front,
             rendered: Rendered::new(paths, configuration.jwt_authenticators.clone()),
             livez: HealthProbe::new(format!("{base}/livez?exclude=etcd"), bundle.clone()),
             readyz: HealthProbe::new(format!("{base}/readyz?verbose"), bundle),

@@ -1,8 +1,11 @@
 //! A linearizable read from etcd over mutual TLS: the only proof that an API server could work.
 //! Refuses weaker signs: a port that accepts or a member that answers may have no quorum.
 
+use std::rc::Rc;
+
 use conditions::{Condition, Sighting};
 use mutual_tls::{TlsFiles, etcd_client};
+use tcp_front::Front;
 use tokio::task::JoinSet;
 
 /// Any key does: a linearizable read asks the quorum before it looks. It lies outside of what API servers store.
@@ -12,6 +15,8 @@ const KEY: &str = "pilothouse/linearizable-read";
 #[derive(Debug, Clone)]
 pub(crate) struct EtcdQuorum {
     pub(crate) endpoints: Vec<String>,
+    /// What is on the way, if anything is.
+    pub(crate) front: Option<Rc<Front>>,
     /// What people call it.
     pub(crate) known_as: String,
     pub(crate) files: TlsFiles,
@@ -73,6 +78,9 @@ impl Condition for EtcdQuorum {
     }
 
     async fn look(&mut self) -> Sighting<()> {
+        if let Some(why) = self.front.as_deref().and_then(Front::nobody) {
+            return Sighting::NotYet(why);
+        }
         match self.read().await {
             Ok(()) => Sighting::Holds(()),
             Err(why) => Sighting::NotYet(why),

@@ -8,6 +8,7 @@ use conditions::{Condition, Sighting};
 use kubernetes_health::{HealthAnswer, why_no_answer};
 use mutual_tls::TlsFiles;
 use serde::Deserialize;
+use tcp_front::Front;
 use tokio::task::JoinSet;
 
 use crate::serving::{ApiServer, ServingApiServers};
@@ -19,6 +20,8 @@ const LIMIT: Duration = Duration::from_secs(5);
 /// An API server that is ready, asked with the component's own certificate on the way that the component takes.
 pub(crate) struct ReadyApiServer<'a> {
     pub(crate) server: &'a ApiServer,
+    /// What is on that way, if anything is.
+    pub(crate) front: Option<&'a Front>,
     /// What people call it.
     pub(crate) known_as: &'a str,
     pub(crate) files: &'a TlsFiles,
@@ -32,6 +35,9 @@ impl Condition for ReadyApiServer<'_> {
     }
 
     async fn look(&mut self) -> Sighting<()> {
+        if let Some(why) = self.front.and_then(Front::nobody) {
+            return Sighting::NotYet(why);
+        }
         let answer = match self.server.client(self.files, LIMIT) {
             Ok(client) => readiness(&client, &self.server.url()).await,
             Err(error) => HealthAnswer::None(telemetry::error_chain(&error)),

@@ -49,7 +49,7 @@ pub struct Controller {
     readiness: Option<HealthProbe>,
     leadership: Rc<Leadership>,
     _observation: Observation,
-    _front: Option<Front>,
+    front: Option<Front>,
 }
 
 impl Controller {
@@ -85,7 +85,7 @@ impl Controller {
             api_server,
             configuration,
             context,
-            _front: front,
+            front,
         })
     }
 
@@ -147,6 +147,7 @@ impl Supervised for Controller {
         self.write_kubeconfig(progress).await?;
         let mut api_server = ReadyApiServer {
             server: &self.api_server,
+            front: self.front.as_ref(),
             known_as: &self.configuration.api_server,
             files: &self.identity,
         };

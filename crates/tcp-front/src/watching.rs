@@ -39,6 +39,9 @@ pub trait Backends {
 #[derive(Debug)]
 pub struct Front {
     address: SocketAddr,
+    view: watch::Receiver<View>,
+    /// Why no replica is known, while none is.
+    nobody: watch::Receiver<String>,
     _tasks: JoinSet<()>,
 }
 
@@ -57,10 +60,21 @@ impl Front {
         let listener = TcpListener::from_std(listener)?;
         let address = listener.local_addr()?;
         let (view, viewed) = watch::channel(View::default());
+        let (told, nobody) = watch::channel("not looked for yet".to_owned());
+        let tell = move |line: &str| {
+            told.send_replace(line.to_owned());
+            tell(line);
+        };
         let mut tasks = JoinSet::new();
-        tasks.spawn_local(serve(listener, viewed, CancellationToken::new()));
+        tasks.spawn_local(serve(listener, viewed.clone(), CancellationToken::new()));
         tasks.spawn_local(async move { keep_asking(what, &backends, cut_after, &view, tell).await });
-        Ok(Self { address, _tasks: tasks })
+        Ok(Self { address, view: viewed, nobody, _tasks: tasks })
+    }
+
+    /// Why nobody can be reached through it, if there is nobody at all: a connection would only wait.
+    #[must_use]
+    pub fn nobody(&self) -> Option<String> {
+        self.view.borrow().usable.is_empty().then(|| self.nobody.borrow().clone())
     }
 
     /// Where it listens.

@@ -235,7 +235,7 @@ async fn a_scheduler_waits_for_an_api_server_behind_a_name(hosting: &Hosting) {
     let mut scheduler =
         Pod::new(hosting, "scheduler-supervisor", "demo-kube-scheduler-0", "127.0.1.4", &arguments);
     scheduler.start();
-    scheduler.tells(&["every serving API server", "no API server is ready yet"], LIMIT).await;
+    scheduler.tells(&["to be ready", "demo-kube-apiserver-replicas.tenants.svc has no address"], LIMIT).await;
     hosting.resolve("demo-kube-apiserver-replicas.tenants.svc", "127.0.0.1");
     scheduler.ready(LIMIT).await;
     scheduler.signal(Signal::SIGTERM);

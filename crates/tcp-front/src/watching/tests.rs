@@ -68,11 +68,14 @@ async fn connections_leave_a_replica_that_falls_silent_and_stay_when_names_are_a
         .run_until(async {
             let (first, second) = (lettered_server(b'a').await, lettered_server(b'b').await);
             let replicas = Told::default();
-            replicas.says(first, Some(Answer::Serves));
             let (tell, mut told) = watch::channel(String::new());
             let tell = move |line: &str| drop(tell.send(line.to_owned()));
             let front = Front::start("test", replicas.clone(), CUT, tell).unwrap();
+            until(&mut told, "no name server").await;
+            assert_eq!(front.nobody().as_deref(), Some("no name server"));
+            replicas.says(first, Some(Answer::Serves));
             until(&mut told, &format!("{first} serves")).await;
+            assert_eq!(front.nobody(), None);
             let mut client = TcpStream::connect(front.address()).await.unwrap();
             assert_eq!(client.read_u8().await.unwrap(), b'a');
 
