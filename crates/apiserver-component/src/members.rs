@@ -1,8 +1,6 @@
 //! Where etcd's members are, and the front that keeps kube-apiserver on members that serve.
 //! Refuses weaker signs than a linearizable read: a member without a quorum, or one that is still a learner, is left.
 
-use std::cell::RefCell;
-use std::collections::HashMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -53,8 +51,7 @@ impl EtcdMembers {
             }
             _ => {}
         }
-        let members =
-            FrontedMembers { members: self.clone(), files: files.clone(), clients: RefCell::default() };
+        let members = FrontedMembers { members: self.clone(), files: files.clone() };
         Front::start("etcd member", members, CUT_AFTER, tell).map(Some).map_err(RuntimeError::front)
     }
 }
@@ -62,13 +59,12 @@ impl EtcdMembers {
 struct FrontedMembers {
     members: EtcdMembers,
     files: TlsFiles,
-    /// Connections that are kept between questions; made anew after a failure, since certificates may have been renewed.
-    clients: RefCell<HashMap<SocketAddr, etcd_client::Client>>,
 }
 
 impl Backends for FrontedMembers {
     /// The name that the member's certificate is checked for.
     type Backend = String;
+    type Connection = etcd_client::Client;
 
     async fn find(&self) -> Result<Vec<(SocketAddr, String)>, String> {
         let mut found = Vec::new();
@@ -81,25 +77,26 @@ impl Backends for FrontedMembers {
             }
             found.extend(addresses.into_iter().map(|address| (address, host.clone())));
         }
-        self.clients.borrow_mut().retain(|address, _| found.iter().any(|(known, _)| known == address));
         Ok(found)
     }
 
-    async fn ask(&self, address: SocketAddr, name: String) -> Answer {
-        let kept = self.clients.borrow_mut().remove(&address);
-        let mut client = match kept {
-            Some(client) => client,
-            None => match etcd_client_of_one(&name, address, &self.files).await {
-                Ok(client) => client,
-                Err(error) => return Answer::Silent(telemetry::error_chain(&error)),
-            },
+    async fn ask(
+        &self,
+        address: SocketAddr,
+        name: &String,
+        kept: Option<etcd_client::Client>,
+    ) -> (Answer, Option<etcd_client::Client>) {
+        let client = match kept {
+            Some(client) => Ok(client),
+            None => etcd_client_of_one(name, address, &self.files).await,
+        };
+        let mut client = match client {
+            Ok(client) => client,
+            Err(error) => return (Answer::Silent(telemetry::error_chain(&error)), None),
         };
         match linearizable_read(&mut client).await {
-            Ok(()) => {
-                self.clients.borrow_mut().insert(address, client);
-                Answer::Serves
-            }
-            Err(why) => Answer::Refuses(why),
+            Ok(()) => (Answer::Serves, Some(client)),
+            Err(why) => (Answer::Refuses(why), None),
         }
     }
 }
@@ -125,7 +122,7 @@ mod tests {
     }
 
     async fn found(members: EtcdMembers) -> Vec<(SocketAddr, String)> {
-        FrontedMembers { members, files: files(), clients: RefCell::default() }.find().await.unwrap()
+        FrontedMembers { members, files: files() }.find().await.unwrap()
     }
 
     #[tokio::test]

@@ -132,7 +132,8 @@ fn front(
     if !configuration.serving_api_servers.may_be_several() {
         return Ok(None);
     }
-    let servers = FrontedApiServers::new(configuration.serving_api_servers.clone(), identity.clone());
+    let servers =
+        FrontedApiServers { servers: configuration.serving_api_servers.clone(), files: identity.clone() };
     let board = context.board.clone();
     let tell = move |line: &str| board.detail("apiServers", line);
     Front::start("API server", servers, CUT_AFTER, tell).map(Some).map_err(RuntimeError::front)

@@ -1,8 +1,6 @@
 //! The API servers as replicas of a front, asked for their readiness with the component's own certificate.
 //! Refuses anonymous questions: an API server that does not know our certificate serves us nothing.
 
-use std::cell::RefCell;
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -20,54 +18,36 @@ pub(crate) const CUT_AFTER: CutAfter = CutAfter { silent: Duration::from_secs(3)
 const LIMIT: Duration = Duration::from_secs(3);
 
 pub(crate) struct FrontedApiServers {
-    servers: ServingApiServers,
-    files: TlsFiles,
-    /// Connections that are kept between questions; made anew after a failure, since certificates may have been renewed.
-    clients: RefCell<HashMap<SocketAddr, reqwest::Client>>,
-}
-
-impl FrontedApiServers {
-    pub(crate) fn new(servers: ServingApiServers, files: TlsFiles) -> Self {
-        Self { servers, files, clients: RefCell::default() }
-    }
-
-    fn client(&self, address: SocketAddr, server: &ApiServer) -> Result<reqwest::Client, String> {
-        if let Some(client) = self.clients.borrow().get(&address) {
-            return Ok(client.clone());
-        }
-        let client = server.client(&self.files, LIMIT).map_err(|error| telemetry::error_chain(&error))?;
-        self.clients.borrow_mut().insert(address, client.clone());
-        Ok(client)
-    }
+    pub(crate) servers: ServingApiServers,
+    pub(crate) files: TlsFiles,
 }
 
 impl Backends for FrontedApiServers {
     type Backend = ApiServer;
+    type Connection = reqwest::Client;
 
     async fn find(&self) -> Result<Vec<(SocketAddr, ApiServer)>, String> {
         let mut found = Vec::new();
         for server in self.servers.now().await? {
             found.push((server.address().await?, server));
         }
-        self.clients.borrow_mut().retain(|address, _| found.iter().any(|(known, _)| known == address));
         Ok(found)
     }
 
-    async fn ask(&self, address: SocketAddr, server: ApiServer) -> Answer {
-        let client = match self.client(address, &server) {
+    async fn ask(
+        &self,
+        _: SocketAddr,
+        server: &ApiServer,
+        kept: Option<reqwest::Client>,
+    ) -> (Answer, Option<reqwest::Client>) {
+        let client = match kept.map_or_else(|| server.client(&self.files, LIMIT), Ok) {
             Ok(client) => client,
-            Err(why) => return Answer::Silent(why),
+            Err(error) => return (Answer::Silent(telemetry::error_chain(&error)), None),
         };
-        // Taken out until it has answered: a question that is given up half-way leaves nothing to go by.
-        self.clients.borrow_mut().remove(&address);
         let answer = readiness(&client, &server.url()).await;
         if let HealthAnswer::None(why) = answer {
-            return Answer::Silent(why);
+            return (Answer::Silent(why), None);
         }
-        self.clients.borrow_mut().insert(address, client);
-        match answer.healthy() {
-            Ok(()) => Answer::Serves,
-            Err(why) => Answer::Refuses(why),
-        }
+        (answer.healthy().map_or_else(Answer::Refuses, |()| Answer::Serves), Some(client))
     }
 }

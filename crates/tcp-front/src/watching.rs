@@ -23,16 +23,27 @@ const ANSWER_LIMIT: Duration = Duration::from_millis(1500);
 /// Rounds between two looks for replicas while one serves; without one they are looked for in every round.
 const ROUNDS_BETWEEN_LOOKS: u32 = 5;
 
+/// All replicas that are known, with what the last questions left.
+type Known<B> = BTreeMap<SocketAddr, (<B as Backends>::Backend, Option<<B as Backends>::Connection>)>;
+
 /// The replicas of something.
 pub trait Backends {
     /// One of them, ready to be asked.
-    type Backend: Clone;
+    type Backend;
+    /// What is worth keeping from one question to the next.
+    type Connection;
 
     /// Where they are now; the error is for people.
     fn find(&self) -> impl Future<Output = Result<Vec<(SocketAddr, Self::Backend)>, String>>;
 
-    /// Whether this one serves.
-    fn ask(&self, address: SocketAddr, backend: Self::Backend) -> impl Future<Output = Answer>;
+    /// Whether this one serves, asked over the connection that the last question left. What this one leaves is kept; after a
+    /// failure best nothing, since certificates may have been renewed. A question that takes too long leaves nothing.
+    fn ask(
+        &self,
+        address: SocketAddr,
+        backend: &Self::Backend,
+        kept: Option<Self::Connection>,
+    ) -> impl Future<Output = (Answer, Option<Self::Connection>)>;
 }
 
 /// A loopback port behind which are all replicas that serve. Everything ends when it is dropped.
@@ -40,8 +51,8 @@ pub trait Backends {
 pub struct Front {
     address: SocketAddr,
     view: watch::Receiver<View>,
-    /// Why no replica is known, while none is.
-    nobody: watch::Receiver<String>,
+    /// What each replica said last; why none is known, while none is.
+    told: watch::Receiver<String>,
     _tasks: JoinSet<()>,
 }
 
@@ -60,21 +71,21 @@ impl Front {
         let listener = TcpListener::from_std(listener)?;
         let address = listener.local_addr()?;
         let (view, viewed) = watch::channel(View::default());
-        let (told, nobody) = watch::channel("not looked for yet".to_owned());
-        let tell = move |line: &str| {
-            told.send_replace(line.to_owned());
-            tell(line);
+        let (line, told) = watch::channel("not looked for yet".to_owned());
+        let tell = move |now: &str| {
+            line.send_replace(now.to_owned());
+            tell(now);
         };
         let mut tasks = JoinSet::new();
         tasks.spawn_local(serve(listener, viewed.clone(), CancellationToken::new()));
         tasks.spawn_local(async move { keep_asking(what, &backends, cut_after, &view, tell).await });
-        Ok(Self { address, view: viewed, nobody, _tasks: tasks })
+        Ok(Self { address, view: viewed, told, _tasks: tasks })
     }
 
     /// Why nobody can be reached through it, if there is nobody at all: a connection would only wait.
     #[must_use]
     pub fn nobody(&self) -> Option<String> {
-        self.view.borrow().usable.is_empty().then(|| self.nobody.borrow().clone())
+        self.view.borrow().usable.is_empty().then(|| self.told.borrow().clone())
     }
 
     /// Where it listens.
@@ -93,7 +104,7 @@ async fn keep_asking<B: Backends>(
 ) {
     let began = Instant::now();
     let mut roster = Roster::new(cut_after);
-    let mut known: BTreeMap<SocketAddr, B::Backend> = BTreeMap::new();
+    let mut known: Known<B> = BTreeMap::new();
     let mut not_found = None;
     let mut told = String::new();
     let mut rounds = 0_u32;
@@ -105,7 +116,13 @@ async fn keep_asking<B: Backends>(
             match find(backends).await {
                 Ok(found) => {
                     roster.found(found.iter().map(|(address, _)| *address));
-                    known = found.into_iter().collect();
+                    known = found
+                        .into_iter()
+                        .map(|(address, backend)| {
+                            let kept = known.remove(&address).and_then(|(_, kept)| kept);
+                            (address, (backend, kept))
+                        })
+                        .collect();
                     not_found = None;
                     // Before the first answers: whoever is there may be used.
                     set(view, roster.view(began.elapsed()));
@@ -120,7 +137,7 @@ async fn keep_asking<B: Backends>(
         }
         rounds = rounds.wrapping_add(1);
         let asked = began.elapsed();
-        for (address, answer) in ask_all(backends, &known).await {
+        for (address, answer) in ask_all(backends, &mut known).await {
             if roster.answered(address, answer.clone(), asked) {
                 tracing::info!(what, replica = %address, ?answer, "a replica changed");
             }
@@ -145,14 +162,13 @@ async fn find<B: Backends>(backends: &B) -> Result<Vec<(SocketAddr, B::Backend)>
 }
 
 /// All at once: a silent one must not hold up the others.
-async fn ask_all<B: Backends>(
-    backends: &B,
-    known: &BTreeMap<SocketAddr, B::Backend>,
-) -> Vec<(SocketAddr, Answer)> {
-    let questions = known.iter().map(|(address, backend)| async {
-        let late = |_elapsed| Answer::Silent(format!("no answer within {ANSWER_LIMIT:?}"));
-        let asked = timeout(ANSWER_LIMIT, backends.ask(*address, backend.clone()));
-        (*address, asked.await.unwrap_or_else(late))
+async fn ask_all<B: Backends>(backends: &B, known: &mut Known<B>) -> Vec<(SocketAddr, Answer)> {
+    let questions = known.iter_mut().map(async |(address, (backend, connection))| {
+        let asked = timeout(ANSWER_LIMIT, backends.ask(*address, backend, connection.take())).await;
+        let late = |_elapsed| (Answer::Silent(format!("no answer within {ANSWER_LIMIT:?}")), None);
+        let (answer, kept) = asked.unwrap_or_else(late);
+        *connection = kept;
+        (*address, answer)
     });
     futures_util::future::join_all(questions).await
 }

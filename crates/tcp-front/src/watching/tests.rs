@@ -18,6 +18,7 @@ struct Told(Rc<RefCell<Option<Answers>>>);
 
 impl Backends for Told {
     type Backend = ();
+    type Connection = ();
 
     async fn find(&self) -> Result<Vec<(SocketAddr, ())>, String> {
         let known = self.0.borrow();
@@ -25,10 +26,10 @@ impl Backends for Told {
         Ok(known.keys().map(|address| (*address, ())).collect())
     }
 
-    async fn ask(&self, address: SocketAddr, (): ()) -> Answer {
+    async fn ask(&self, address: SocketAddr, (): &(), _: Option<()>) -> (Answer, Option<()>) {
         let answer = self.0.borrow().as_ref().and_then(|known| known.get(&address).cloned().flatten());
         match answer {
-            Some(answer) => answer,
+            Some(answer) => (answer, None),
             None => std::future::pending().await,
         }
     }
