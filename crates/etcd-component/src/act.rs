@@ -57,11 +57,9 @@ impl Start {
     /// already, in the order of their URLs until one answers, and waits 1 s for each that listens but does not serve yet
     /// (etcdserver/bootstrap.go): members that begin in the same instant cost each other 2 s.
     pub(crate) fn head_start(&self, me: &str) -> Duration {
-        let urls = self.members.iter().map(|(_, peer_url)| peer_url);
-        let first =
-            urls.min().is_none_or(|first| self.members.iter().any(|(name, url)| name == me && url == first));
+        let asked_first = self.members.iter().min_by_key(|(_, peer_url)| peer_url);
         match self.state {
-            InitialClusterState::New if !first => HEAD_START,
+            InitialClusterState::New if asked_first.is_some_and(|(name, _)| name != me) => HEAD_START,
             _ => Duration::ZERO,
         }
     }
