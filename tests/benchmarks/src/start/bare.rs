@@ -39,9 +39,10 @@ impl Template {
         let servers = children.iter().filter_map(BareChild::api_server).collect::<Vec<_>>();
         ensure!(!servers.is_empty(), "no kube-apiserver among {} children", children.len());
         plane.stop().await;
-        let front = format!("https://127.0.0.1:{}", plane.port());
+        let members = children.iter().filter_map(BareChild::etcd_member).collect::<Vec<_>>();
+        ensure!(!members.is_empty(), "no etcd among {} children", children.len());
         for child in &mut children {
-            child.talk_to(&servers[0], &front)?;
+            child.talk_to(&servers[0], &members.join(","))?;
         }
         Ok((Self { plane, children, servers }, cost))
     }
@@ -51,9 +52,10 @@ impl Template {
         for data in self.children.iter().filter_map(|child| child.data.as_ref()) {
             std::fs::remove_dir_all(data).with_context(|| format!("cannot empty {}", data.display()))?;
         }
-        let began = Instant::now();
-        let mut running = self.children.iter().map(BareChild::start).collect::<Result<Vec<Child>>>()?;
         let state = self.plane.state_directory();
+        let began = Instant::now();
+        let start = |child: &BareChild| child.start(&state);
+        let mut running = self.children.iter().map(start).collect::<Result<Vec<Child>>>()?;
         let authority = state.join("trust/cluster.crt");
         let api_ready = until_ready(began, &self.servers, &authority).await?;
         // Administrators are bound by cluster-bootstrap, which the floor lacks; its own leaf is of system:masters.
@@ -70,31 +72,35 @@ impl Template {
 }
 
 impl BareChild {
-    fn start(&self) -> Result<Child> {
-        let log = std::env::temp_dir().join(format!("pilothouse-bench-{}.log", self.name));
+    /// Its log goes beside what Pilothouse wrote, and with it.
+    fn start(&self, state: &Path) -> Result<Child> {
         Spawn::new(&self.command[0])
             .arguments(&self.command[1..])
-            .output(Output::Append(log))
+            .output(Output::Append(state.join(format!("bare-{}.log", self.name))))
             // The benchmark's thread lives as long as the process.
             .from_thread_that_outlives_it()
             .start()
             .with_context(|| format!("cannot start {}", self.name))
     }
 
-    /// The front is Pilothouse's: the floor's controllers talk to one API server directly, as kubeadm's do.
-    fn talk_to(&mut self, server: &str, front: &str) -> Result<()> {
+    /// Fronts are Pilothouse's: the floor's controllers talk to one API server directly, as kubeadm's do, and its API servers
+    /// to the members of etcd.
+    fn talk_to(&mut self, server: &str, members: &str) -> Result<()> {
         for argument in &mut self.command {
-            let Some((flag, file)) =
-                argument.split_once('=').filter(|(flag, _)| flag.ends_with("kubeconfig"))
-            else {
-                continue;
-            };
-            let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {file}"))?;
-            let direct = PathBuf::from(format!("{file}.bare"));
-            durable_files::write_private(&direct, text.replace(front, server).as_bytes())?;
-            *argument = format!("{flag}={}", direct.display());
+            let Some((flag, value)) = argument.split_once('=') else { continue };
+            if flag == "--etcd-servers" {
+                *argument = format!("{flag}={members}");
+            } else if flag.ends_with("kubeconfig") {
+                *argument = format!("{flag}={}", directly(value, server)?.display());
+            }
         }
         Ok(())
+    }
+
+    /// Where clients reach this member of etcd, from its own flags.
+    fn etcd_member(&self) -> Option<String> {
+        let urls = |argument: &String| argument.strip_prefix("--advertise-client-urls=").map(str::to_owned);
+        self.command.iter().find_map(urls)
     }
 
     /// The URL of an API server, from its own flags.
@@ -105,6 +111,17 @@ impl BareChild {
         let port = self.command.iter().find_map(|argument| argument.strip_prefix("--secure-port="))?;
         Some(format!("https://127.0.0.1:{port}"))
     }
+}
+
+/// A kubeconfig beside this one, which is JSON, that names `server` itself.
+fn directly(kubeconfig: &str, server: &str) -> Result<PathBuf> {
+    let text = std::fs::read_to_string(kubeconfig).with_context(|| format!("cannot read {kubeconfig}"))?;
+    let read = serde_json::from_str(&text).with_context(|| format!("cannot understand {kubeconfig}"));
+    let mut document: serde_json::Value = read?;
+    document["clusters"][0]["cluster"]["server"] = server.into();
+    let direct = PathBuf::from(format!("{kubeconfig}.bare"));
+    durable_files::write_private(&direct, document.to_string().as_bytes())?;
+    Ok(direct)
 }
 
 fn remember(instance: &Instance) -> Result<BareChild> {
