@@ -24,6 +24,8 @@ enum What {
     Start(Start),
     /// `helm install` on three nodes beside the same components as plain Pods; writes docs/benchmarks-hosted.md.
     Hosted(Hosted),
+    /// What clients notice while a control plane changes, beside plain Pods; writes docs/benchmarks-disruption.md.
+    Disruption(Disruption),
 }
 
 #[derive(clap::Args)]
@@ -44,6 +46,28 @@ struct Hosted {
     /// How many small control planes are installed at once; 0 leaves that out.
     #[arg(long, default_value_t = 10, value_name = "COUNT")]
     control_planes: usize,
+    #[command(flatten)]
+    nodes: OnNodes,
+}
+
+#[derive(clap::Args)]
+struct Disruption {
+    /// How often each change is measured, from 1.
+    #[arg(long, default_value_t = 3, value_name = "COUNT")]
+    rounds: u32,
+    /// Which changes, separated by commas; a wrong name prints all that there are.
+    #[arg(long, value_name = "NAMES")]
+    changes: Option<String>,
+    /// Requests per second of all clients together.
+    #[arg(long, default_value_t = 200, value_name = "NUMBER")]
+    rate: u32,
+    #[command(flatten)]
+    nodes: OnNodes,
+}
+
+/// What is measured on three nodes.
+#[derive(clap::Args)]
+struct OnNodes {
     /// Cargo's profile of what runs in Pods: `release`, or `ci`, which is built in a fraction of the time.
     #[arg(long, default_value = "release", value_name = "NAME")]
     profile: String,
@@ -53,6 +77,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     match &arguments.what {
         What::Start(start) => start.run(),
         What::Hosted(hosted) => hosted.run(),
+        What::Disruption(disruption) => disruption.run(),
     }
 }
 
@@ -74,6 +99,22 @@ impl Start {
 
 impl Hosted {
     fn run(&self) -> Result<()> {
+        let (rounds, control_planes) = (self.rounds.to_string(), self.control_planes.to_string());
+        self.nodes.run(&["hosted", "--rounds", &rounds, "--control-planes", &control_planes])
+    }
+}
+
+impl Disruption {
+    fn run(&self) -> Result<()> {
+        let (rounds, rate) = (self.rounds.to_string(), self.rate.to_string());
+        let mut line = vec!["disruption", "--rounds", &rounds, "--rate", &rate];
+        line.extend(self.changes.iter().flat_map(|names| ["--changes", names.as_str()]));
+        self.nodes.run(&line)
+    }
+}
+
+impl OnNodes {
+    fn run(&self, line: &[&str]) -> Result<()> {
         // Nodes run one version.
         let release = Release::pinned(DEFAULT_KUBERNETES)?;
         machine::prepare(Purpose::Nodes, &release.minimum_go())?;
@@ -85,9 +126,7 @@ impl Hosted {
         management_cluster::stage(&mut bench)?;
         bench.env("PILOTHOUSE_NODE_TOOLS", components::ensure_tools(Tools::Node)?);
         let scratch = Scratch::claim()?;
-        bench.env("TMPDIR", scratch.path());
-        bench.args(["hosted", "--rounds", &self.rounds.to_string()]);
-        program::run(bench.args(["--control-planes", &self.control_planes.to_string()]))
+        program::run(bench.env("TMPDIR", scratch.path()).args(line))
     }
 }
 

@@ -2,6 +2,8 @@
 //! Refuses to judge: it measures and writes down.
 #![allow(clippy::print_stdout, reason = "a command for people speaks through standard output")]
 
+mod disruption;
+mod floor;
 mod hosted;
 mod machine;
 mod memory;
@@ -31,6 +33,8 @@ enum What {
     Start(start::Arguments),
     /// `helm install` on three nodes
     Hosted(hosted::Arguments),
+    /// What clients notice while a control plane changes
+    Disruption(disruption::Arguments),
 }
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 1)]
@@ -40,6 +44,7 @@ async fn main() -> Result<()> {
     let page = match &arguments.what {
         What::Start(what) => start::run(what).await?,
         What::Hosted(what) => hosted::run(what, &arguments.output).await?,
+        What::Disruption(what) => disruption::run(what, &arguments.output).await?,
     };
     page.write(&arguments.output)?;
     println!("{}", page.markdown);

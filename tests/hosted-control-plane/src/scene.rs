@@ -100,6 +100,23 @@ impl Scene<'_> {
         true
     }
 
+    /// The upstream process of a Pod, whoever is above it.
+    #[must_use]
+    pub fn upstream(&self, pod: &PodView) -> Option<u32> {
+        // The kernel tells no more of a name.
+        let name: String = pod.component.chars().take(15).collect();
+        let processes = self.processes(pod).into_iter();
+        processes.map(|(process, _)| process).find(|process| process.command == name).map(|it| it.pid)
+    }
+
+    /// Kills it, and waits for nothing; gives the pid that is no more.
+    #[must_use]
+    pub fn kill_upstream(&self, pod: &PodView) -> u32 {
+        let victim = self.upstream(pod).unwrap_or_else(|| panic!("nothing of upstream's runs in {pod:?}"));
+        kill(Pid::from_raw(victim.cast_signed()), Signal::SIGKILL).unwrap();
+        victim
+    }
+
     /// Waits until another process of that name runs there, no fewer processes than before, and the Pod says that it is
     /// ready.
     async fn kill_and_await(&self, pod: &PodView, victim: &ContainerProcess) {

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use management_cluster::{Binaries, ManagementCluster, NodeMonitor, Options};
+use management_cluster::{Binaries, ManagementCluster, NodeMonitor, Options, user_directory};
 
 /// Three nodes, made for one test.
 pub struct Stage {
@@ -21,9 +21,10 @@ impl Stage {
         Self { cluster, _directory: Some(directory) }
     }
 
-    /// The same in a directory that every run has: what a killed one left there is removed first.
-    pub async fn up_in(directory: &Path, name: &str) -> Self {
-        Self { cluster: cluster(directory, name, None).await, _directory: None }
+    /// The same in the user's directory of that name: what a killed run left there is removed first.
+    pub async fn up_where_others_were(name: &str) -> Self {
+        let state = user_directory("XDG_STATE_HOME", ".local/state").join("pilothouse-management-cluster");
+        Self { cluster: cluster(&state.join(name), name, None).await, _directory: None }
     }
 }
 

@@ -2,20 +2,19 @@
 //! Refuses to run for ever, and to leave its nodes behind: a killed run's are removed by the next.
 
 mod at_once;
-mod floor;
 mod footprint;
 mod install;
 mod page;
 mod rounds;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use hosted_control_plane::{NodeNetwork, Stage};
-use management_cluster::user_directory;
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::floor;
 use crate::machine;
 use crate::page::Page;
 use install::Watch;
@@ -71,7 +70,7 @@ pub(crate) async fn run(arguments: &Arguments, output: &Path) -> Result<Page> {
 }
 
 async fn measure(arguments: &Arguments, output: &Path) -> Result<page::Results> {
-    let stage = Stage::up_in(&directory(), NAME).await;
+    let stage = Stage::up_where_others_were(NAME).await;
     let network = NodeNetwork::enter(&stage.cluster, 1);
     let administrator = end_to_end::client(&stage.cluster.kubeconfig()).await;
     let images = floor::Images::loaded(&administrator).await?;
@@ -90,9 +89,4 @@ async fn measure(arguments: &Arguments, output: &Path) -> Result<page::Results> 
     drop(network);
     stage.cluster.down().await?;
     Ok(results)
-}
-
-/// The same in every run, so that the next one finds what a killed one left.
-fn directory() -> PathBuf {
-    user_directory("XDG_STATE_HOME", ".local/state").join("pilothouse-management-cluster").join(NAME)
 }

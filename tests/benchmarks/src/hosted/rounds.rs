@@ -5,9 +5,9 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use hosted_control_plane::{Helm, Release, Tenant, helm_binary};
 
-use super::floor::{self, Floor, Images};
 use super::footprint::{self, Footprint};
 use super::install::{Watch, remove};
+use crate::floor::{self, Floor, Images};
 use crate::machine;
 use crate::sample::Sample;
 

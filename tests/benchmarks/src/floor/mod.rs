@@ -15,6 +15,7 @@ use naming_contract::objects::KUBECONFIG_KEY;
 use naming_contract::{Component, ReleaseObjects};
 use serde_json::{Value, json};
 
+pub(crate) use flags::ETCD_HEALTH_PORT;
 pub(crate) use images::Images;
 
 /// Its release.

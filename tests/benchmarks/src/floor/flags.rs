@@ -9,7 +9,7 @@ pub(super) const API_SERVER_PORT: u16 = 6443;
 pub(super) const CONTROLLER_MANAGER_PORT: u16 = 10257;
 pub(super) const SCHEDULER_PORT: u16 = 10259;
 /// Plain HTTP: health and metrics.
-pub(super) const ETCD_HEALTH_PORT: u16 = 2381;
+pub(crate) const ETCD_HEALTH_PORT: u16 = 2381;
 pub(super) const PKI_DIRECTORY: &str = "/etc/kubernetes/pki";
 pub(super) const ETCD_PKI_DIRECTORY: &str = "/etc/kubernetes/pki/etcd";
 pub(super) const ETCD_DATA_DIRECTORY: &str = "/var/lib/etcd";

@@ -1,0 +1,184 @@
+//! The changes: what an operator types, or what befalls a process; each made the same way to both control planes.
+//! Refuses to come back before all is whole again.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use anyhow::Result;
+use end_to_end::eventually;
+use hosted_control_plane::{PodView, node_of};
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::DeleteParams;
+use naming_contract::Component;
+use tokio::time::sleep;
+
+use super::WHOLE_LIMIT;
+use super::side::{Kind, Side};
+use crate::floor;
+
+/// How long nothing happens where nothing does.
+const NOTHING: Duration = Duration::from_secs(20);
+/// Where our supervisors say whether their component serves.
+const HEALTH_PORT: u16 = 8686;
+
+/// What is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
+pub(crate) enum Change {
+    /// Nothing, to see what the machine alone does to clients.
+    Nothing,
+    /// `kubectl rollout restart` of the API servers.
+    ApiServersRolled,
+    /// `kubectl rollout restart` of both controllers.
+    ControllersRolled,
+    /// `kubectl rollout restart` of etcd.
+    EtcdRolled,
+    /// `kubectl drain` of a node with an API server and without etcd's leader.
+    NodeDrained,
+    /// SIGKILL of the controller-manager that leads.
+    ControllerKilled,
+    /// SIGKILL of an API server.
+    ApiServerKilled,
+    /// `kubectl delete pod` of etcd's leader.
+    EtcdLeaderStopped,
+    /// SIGKILL of etcd's leader.
+    EtcdLeaderKilled,
+}
+
+/// To whom.
+#[derive(Debug, Clone)]
+pub(crate) enum Victim {
+    Nobody,
+    Pod(PodView),
+    Node(u8),
+}
+
+impl Victim {
+    /// The node on which something is going to be missing.
+    pub(crate) fn node(&self) -> Option<u8> {
+        match self {
+            Self::Nobody => None,
+            Self::Pod(pod) => Some(node_of(pod)),
+            Self::Node(node) => Some(*node),
+        }
+    }
+}
+
+impl Change {
+    /// All of them, the gentle ones first.
+    pub(crate) const ALL: [Self; 9] = [
+        Self::Nothing,
+        Self::ApiServersRolled,
+        Self::ControllersRolled,
+        Self::NodeDrained,
+        Self::ControllerKilled,
+        Self::ApiServerKilled,
+        Self::EtcdRolled,
+        Self::EtcdLeaderStopped,
+        Self::EtcdLeaderKilled,
+    ];
+
+    /// As tables call it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Nothing => "nothing, 20 s",
+            Self::ApiServersRolled => "API servers rolled",
+            Self::ControllersRolled => "controllers rolled",
+            Self::EtcdRolled => "etcd rolled",
+            Self::NodeDrained => "node drained",
+            Self::ControllerKilled => "leading controller killed",
+            Self::ApiServerKilled => "API server killed",
+            Self::EtcdLeaderStopped => "etcd's leader stopped",
+            Self::EtcdLeaderKilled => "etcd's leader killed",
+        }
+    }
+
+    /// Chooses before the load begins.
+    pub(crate) async fn victim(self, side: &Side<'_>) -> Result<Victim> {
+        Ok(match self {
+            Self::Nothing | Self::ApiServersRolled | Self::ControllersRolled | Self::EtcdRolled => {
+                Victim::Nobody
+            }
+            Self::NodeDrained => Victim::Node(side.node_to_drain().await?),
+            Self::ControllerKilled => {
+                Victim::Pod(side.scene.leader(1, Component::KubeControllerManager).await)
+            }
+            Self::ApiServerKilled => {
+                Victim::Pod(side.scene.pods_of(Component::KubeApiserver).await.remove(0))
+            }
+            Self::EtcdLeaderStopped | Self::EtcdLeaderKilled => Victim::Pod(side.etcd_leader().await?),
+        })
+    }
+
+    /// Makes it, and returns when all is whole again.
+    pub(crate) async fn make(self, side: &Side<'_>, victim: &Victim) -> Result<()> {
+        match (self, victim) {
+            (Self::ApiServersRolled, _) => rolled(side, &[Component::KubeApiserver]).await?,
+            (Self::ControllersRolled, _) => {
+                rolled(side, &[Component::KubeControllerManager, Component::KubeScheduler]).await?;
+            }
+            (Self::EtcdRolled, _) => rolled(side, &[Component::Etcd]).await?,
+            (_, Victim::Nobody) => sleep(NOTHING).await,
+            (_, Victim::Node(node)) => drained(side, *node).await?,
+            (Self::EtcdLeaderStopped, Victim::Pod(pod)) => stopped(side, pod).await?,
+            (_, Victim::Pod(pod)) => killed(side, pod).await,
+        }
+        side.until_whole(WHOLE_LIMIT).await;
+        Ok(())
+    }
+}
+
+/// As an operator does it; until every Pod of then is replaced.
+async fn rolled(side: &Side<'_>, components: &[Component]) -> Result<()> {
+    let namespace = format!("--namespace={}", side.tenant.namespace());
+    for component in components {
+        let before = uids(side, *component).await;
+        side.scene.cluster.kubectl(["rollout", "restart", &side.workload(*component), &namespace]).await?;
+        eventually(&format!("every Pod of {component} is another"), WHOLE_LIMIT, async || {
+            let left = uids(side, *component).await.intersection(&before).count();
+            if left == 0 { Ok(()) } else { Err(format!("{left} are left")) }
+        })
+        .await;
+    }
+    Ok(())
+}
+
+async fn uids(side: &Side<'_>, component: Component) -> BTreeSet<String> {
+    side.scene.pods_of(component).await.into_iter().map(|pod| pod.uid).collect()
+}
+
+async fn drained(side: &Side<'_>, node: u8) -> Result<()> {
+    let name = format!("node-{node}");
+    let cluster = side.scene.cluster;
+    let line = ["drain", &name, "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=170s"];
+    cluster.kubectl(line).await?;
+    cluster.kubectl(["uncordon", &name]).await?;
+    Ok(())
+}
+
+async fn stopped(side: &Side<'_>, pod: &PodView) -> Result<()> {
+    side.tenant.objects::<Pod>().delete(&pod.name, &DeleteParams::default()).await?;
+    side.scene.until_gone(pod, WHOLE_LIMIT).await;
+    Ok(())
+}
+
+/// Until another process is there and says itself that it serves: the kubelet's word for it is seconds old.
+async fn killed(side: &Side<'_>, pod: &PodView) {
+    let victim = side.scene.kill_upstream(pod);
+    eventually(&format!("another process runs in {}", pod.name), WHOLE_LIMIT, async || {
+        match side.scene.upstream(pod) {
+            Some(pid) if pid != victim => Ok(()),
+            other => Err(other),
+        }
+    })
+    .await;
+    let port = match side.kind {
+        Kind::Ours => HEALTH_PORT,
+        Kind::Floor if pod.component == Component::Etcd.name() => floor::ETCD_HEALTH_PORT,
+        // It says it to nobody but the kubelet, which is waited for.
+        Kind::Floor => return,
+    };
+    eventually(&format!("{} serves again", pod.name), WHOLE_LIMIT, async || {
+        side.scene.get(pod, port, "/readyz").await
+    })
+    .await;
+}

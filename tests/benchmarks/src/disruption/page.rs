@@ -1,0 +1,177 @@
+//! The page docs/benchmarks-disruption.md and its picture, from the results alone.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use super::Much;
+use super::change::Change;
+use super::measured::Measured;
+use super::side::Kind;
+use crate::page::Page;
+use crate::picture::{self, Group, Row};
+use crate::sample::Sample;
+
+/// At most so many examples of broken promises are on the page.
+const MOST_SHOWN: usize = 10;
+
+/// All that was measured.
+pub(crate) struct Results {
+    machine: String,
+    much: Much,
+    measured: BTreeMap<Change, BTreeMap<Kind, Vec<Measured>>>,
+}
+
+impl Results {
+    /// Nothing measured yet.
+    pub(crate) fn new(machine: String, much: Much) -> Self {
+        Self { machine, much, measured: BTreeMap::new() }
+    }
+
+    /// One more measurement.
+    pub(crate) fn add(&mut self, change: Change, kind: Kind, measured: Measured) {
+        self.measured.entry(change).or_default().entry(kind).or_default().push(measured);
+    }
+
+    /// In the order of [`Change::ALL`].
+    fn changes(&self) -> impl Iterator<Item = (Change, &BTreeMap<Kind, Vec<Measured>>)> {
+        Change::ALL.into_iter().filter_map(|change| Some((change, self.measured.get(&change)?)))
+    }
+
+    fn rounds(&self) -> usize {
+        self.measured.values().flat_map(BTreeMap::values).map(Vec::len).max().unwrap_or_default()
+    }
+}
+
+/// Renders the page.
+pub(crate) fn render(results: &Results) -> Page {
+    let mut text = String::from(PREFACE);
+    let much = results.much;
+    let _infallible = write!(
+        text,
+        "Machine: {}, shared by three nodes, their control plane, both hosted control planes and the clients.\n\
+         {} clients, {} requests/s (65 % reads and lists, 35 % writes and deletions), {} watches; each change {} times, \
+         interleaved;\nmedian (least to most) where they differ.\n\n",
+        results.machine,
+        much.clients,
+        much.rate,
+        much.watches,
+        results.rounds()
+    );
+    table(&mut text, results);
+    broken(&mut text, results);
+    text.push_str(AFTERWORD);
+    Page {
+        name: "benchmarks-disruption.md",
+        markdown: text,
+        pictures: vec![("disruption-gaps.svg", picture(results))],
+    }
+}
+
+type Column = (&'static str, usize, fn(&Measured) -> f64);
+
+const COLUMNS: [Column; 10] = [
+    ("failed reads", 0, |it| it.failed_reads),
+    ("failed writes", 0, |it| it.failed_writes),
+    ("told to retry", 0, |it| it.told_to_retry),
+    ("longest gap of reads, s", 1, |it| it.gap_of_reads),
+    ("of writes, s", 1, |it| it.gap_of_writes),
+    ("watch breaks", 0, |it| it.watch_breaks),
+    ("missed events", 0, |it| it.missed_events),
+    ("lost writes", 0, |it| it.lost_writes),
+    ("controllers paused, s", 1, |it| it.controller_pause),
+    ("whole after, s", 0, |it| it.whole_after),
+];
+
+fn table(text: &mut String, results: &Results) {
+    let headings = COLUMNS.map(|(name, ..)| name).join(" | ");
+    let _infallible = write!(text, "| change | | {headings} |\n|---|---|{}\n", "---|".repeat(COLUMNS.len()));
+    for (change, kinds) in results.changes() {
+        for (kind, measured) in kinds {
+            let cells = COLUMNS
+                .map(|(_, decimals, value)| shown(&Sample(measured.iter().map(value).collect()), decimals));
+            let name = if kinds.keys().next() == Some(kind) { change.name() } else { "" };
+            let _infallible = writeln!(text, "| {name} | {} | {} |", kind.name(), cells.join(" | "));
+        }
+    }
+    let all = || results.measured.values().flat_map(BTreeMap::values).flatten();
+    let (sent, not): (f64, f64) = (all().map(|it| it.succeeded).sum(), all().map(|it| it.not_sent).sum());
+    let _infallible = write!(
+        text,
+        "\n{sent} requests succeeded in all; {not} were due while their client still waited for an answer, and not sent.\n\n\
+         ![Gaps](pictures/disruption-gaps.svg)\n\n"
+    );
+}
+
+fn shown(sample: &Sample, decimals: usize) -> String {
+    let text = |value: f64| format!("{value:.decimals$}");
+    let (median, least, most) = (text(sample.median()), text(sample.least()), text(sample.most()));
+    if least == most { median } else { format!("{median} ({least} to {most})") }
+}
+
+fn broken(text: &mut String, results: &Results) {
+    text.push_str("## What must never happen\n\n");
+    let mut any = false;
+    for (change, kinds) in results.changes() {
+        for (kind, measured) in kinds {
+            let found: Vec<&String> = measured.iter().flat_map(|it| &it.broken_promises).collect();
+            any |= !found.is_empty();
+            for broken in found.iter().take(MOST_SHOWN) {
+                let _infallible = writeln!(text, "- {}, {}: {broken}", kind.name(), change.name());
+            }
+            if let Some(more @ 1..) = found.len().checked_sub(MOST_SHOWN) {
+                let _infallible = writeln!(text, "- {}, {}: {more} more", kind.name(), change.name());
+            }
+        }
+    }
+    if !any {
+        text.push_str("None of it did, on either side.\n");
+    }
+    text.push('\n');
+}
+
+fn picture(results: &Results) -> String {
+    let gaps = |measured: &Vec<Measured>| {
+        Sample(measured.iter().map(|it| it.gap_of_reads.max(it.gap_of_writes)).collect())
+    };
+    let samples: Vec<(Change, Vec<(Kind, Sample)>)> = results
+        .changes()
+        .map(|(change, kinds)| (change, kinds.iter().map(|(kind, it)| (*kind, gaps(it))).collect()))
+        .collect();
+    let groups: Vec<Group<'_>> = samples
+        .iter()
+        .map(|(change, kinds)| Group {
+            text: change.name(),
+            rows: kinds
+                .iter()
+                .map(|(kind, sample)| match kind {
+                    Kind::Floor => Row::floor(kind.name(), sample),
+                    Kind::Ours => Row::ours(sample),
+                })
+                .collect(),
+        })
+        .collect();
+    picture::dots(
+        "longest time without a successful read or write, seconds; one dot a change, strokes are medians",
+        "Longest time without a success during each change, plain Pods and Pilothouse",
+        &groups,
+    )
+}
+
+const PREFACE: &str = "# What clients notice while a control plane changes
+
+Made by `cargo xtask bench disruption`; repeat it with the same words (as root: it makes three nodes on this machine and removes
+them). Machines are noisy: compare the two lines of a change, not the seconds with yours. Installs and memory:
+[benchmarks-hosted.md](benchmarks-hosted.md).
+
+Two highly available control planes stand on the same three nodes (three etcd on volumes, two API servers, two
+controller-managers, two schedulers). *Plain Pods* are StatefulSet and Deployments with the flags and probes that kubeadm
+renders, without supervisors. *Pilothouse* is `values-ha.yaml`. The same change is made to one and then to the other, while
+clients on a node read, list, write, delete and watch through the Service, without any retry of their own. *Told to retry* is
+what the protocol itself asks to do again (GOAWAY, 429 with Retry-After), and nothing was done. A *gap* is a time in which no
+client had a success. *Controllers paused* is the longest time in which a leader's lease was not renewed.
+
+";
+
+const AFTERWORD: &str = "Lost are acknowledged writes that a read-back afterwards does not find; missed are events that a watch \
+should have shown. Also counted there: doubled events, stale reads, refused writes that were done, two leaders at once.
+";

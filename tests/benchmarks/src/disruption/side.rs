@@ -1,0 +1,110 @@
+//! One of the two control planes that the same changes are made to, and one measurement of one change.
+//! Refuses to treat them differently, but for where each says that it is whole.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use disruption::Settings;
+use hosted_control_plane::{Load, PodView, Scene, Tenant, node_of};
+use naming_contract::Component;
+use tokio::time::{Instant, sleep};
+
+use super::change::Change;
+use super::measured::Measured;
+use super::{ETCD_METRICS, Much};
+use crate::floor;
+
+/// What may still come of a change when all is whole again: endpoints that are told late, leases that run out.
+const AFTERMATH: Duration = Duration::from_secs(5);
+/// Of one run of the load, which ends by itself.
+const LOAD_LIMIT: Duration = Duration::from_secs(400);
+
+/// Whose control plane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Kind {
+    /// Plain Pods.
+    Floor,
+    /// Under our supervisors.
+    Ours,
+}
+
+impl Kind {
+    /// As tables call it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Floor => "plain Pods",
+            Self::Ours => "Pilothouse",
+        }
+    }
+}
+
+/// A control plane.
+pub(crate) struct Side<'a> {
+    pub(crate) kind: Kind,
+    pub(crate) tenant: &'a Tenant,
+    pub(crate) scene: Scene<'a>,
+}
+
+impl Side<'_> {
+    /// Waits until all its Pods are Ready.
+    pub(crate) async fn until_whole(&self, limit: Duration) {
+        match self.kind {
+            Kind::Floor => drop(self.scene.release.until_ready(self.scene.pods, limit).await),
+            Kind::Ours => self.scene.until_whole(limit).await,
+        }
+    }
+
+    /// Load before, while and after the change.
+    pub(crate) async fn measure(&self, change: Change, much: Much) -> Result<Measured> {
+        let victim = change.victim(self).await?;
+        let cluster = self.scene.cluster;
+        // Clients sit on a node that stays.
+        let node = victim.node().map_or(1, |node| node % 3 + 1);
+        let fresh_clients = much.clients.div_ceil(10);
+        let settings = Settings {
+            clients: much.clients - fresh_clients,
+            fresh_clients,
+            rate: much.rate,
+            watches: much.watches,
+            duration: LOAD_LIMIT,
+            ..Settings::new(self.scene.hosted.kubeconfig())
+        };
+        let load = Load::start_as(cluster, node, self.scene.hosted, settings).await;
+        load.mark(change.name());
+        let began = Instant::now();
+        change.make(self, &victim).await?;
+        let whole_after = began.elapsed();
+        // Nothing is waited for: this is how long clients go on.
+        sleep(AFTERMATH).await;
+        Ok(Measured::new(&load.report().await, whole_after.as_secs_f64()))
+    }
+
+    /// The member of etcd that leads, by its own word.
+    pub(crate) async fn etcd_leader(&self) -> Result<PodView> {
+        let port = match self.kind {
+            Kind::Floor => floor::ETCD_HEALTH_PORT,
+            Kind::Ours => ETCD_METRICS,
+        };
+        for member in self.scene.pods_of(Component::Etcd).await {
+            let metrics = self.scene.get(&member, port, "/metrics").await.unwrap_or_default();
+            if metrics.lines().any(|line| line == "etcd_server_is_leader 1") {
+                return Ok(member);
+            }
+        }
+        None.context("no member of etcd says that it leads")
+    }
+
+    /// A node with an API server and without etcd's leader.
+    pub(crate) async fn node_to_drain(&self) -> Result<u8> {
+        let leads = node_of(&self.etcd_leader().await?);
+        let servers = self.scene.pods_of(Component::KubeApiserver).await;
+        let found = servers.iter().map(node_of).find(|node| *node != leads);
+        found.context("all API servers are on the node of etcd's leader")
+    }
+
+    /// The name of a component's Deployment or `StatefulSet`, with its kind, for kubectl.
+    pub(crate) fn workload(&self, component: Component) -> String {
+        let kind = if component == Component::Etcd { "statefulset" } else { "deployment" };
+        format!("{kind}/{}", self.scene.release.objects().component(component))
+    }
+}
