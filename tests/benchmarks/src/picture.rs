@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use crate::sample::Sample;
 
 const WIDTH: f64 = 760.0;
-const LEFT: f64 = 210.0;
+const LEFT: f64 = 260.0;
 const RIGHT: f64 = 730.0;
 const ROW: f64 = 44.0;
 const TOP: f64 = 48.0;

@@ -5,10 +5,12 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use end_to_end::{component, eventually};
+use health_endpoints::StatusDocument;
 use management_cluster::{ContainerProcess, ManagementCluster};
 use naming_contract::Component;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use tokio::time::Instant;
 
 use crate::hosted::Hosted;
 use crate::pods::PodView;
@@ -55,6 +57,35 @@ impl Scene<'_> {
         pods
     }
 
+    /// Replaces all Pods of a component, as an operator does: `kubectl rollout restart`. Until none of before is left; the
+    /// last of the new ones may not be Ready yet.
+    pub async fn roll(&self, component: Component, limit: Duration) {
+        let uids = async || -> BTreeSet<String> {
+            self.pods_of(component).await.into_iter().map(|pod| pod.uid).collect()
+        };
+        let before = uids().await;
+        let kind = if component == Component::Etcd { "statefulset" } else { "deployment" };
+        let workload = format!("{kind}/{}", self.release.objects().component(component));
+        let namespace = format!("--namespace={}", self.release.namespace());
+        self.cluster.kubectl(["rollout", "restart", &workload, &namespace]).await.unwrap();
+        eventually(&format!("every Pod of {component} is another"), limit, async || {
+            let left = uids().await.intersection(&before).count();
+            if left == 0 { Ok(()) } else { Err(format!("{left} are left")) }
+        })
+        .await;
+    }
+
+    /// Drains a node and gives it back; what was there may not be Ready yet. Gives how long the drain took.
+    pub async fn drain(&self, node: u8) -> Duration {
+        let name = format!("node-{node}");
+        let began = Instant::now();
+        let line = ["drain", &name, "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=170s"];
+        self.cluster.kubectl(line).await.unwrap();
+        let took = began.elapsed();
+        self.cluster.kubectl(["uncordon", &name]).await.unwrap();
+        took
+    }
+
     /// The Pod that holds a component's leader lease.
     pub async fn leader(&self, node: u8, component: Component) -> PodView {
         let line = ["-n=kube-system", "get", "lease", component.name(), "-o=jsonpath={.spec.holderIdentity}"];
@@ -63,6 +94,25 @@ impl Scene<'_> {
             let pods = self.pods_of(component).await;
             let found = pods.into_iter().find(|pod| holder.starts_with(&format!("{}_", pod.name)));
             found.ok_or_else(|| format!("held by {holder:?}"))
+        })
+        .await
+    }
+
+    /// The Pod of etcd's leader, by its supervisor's word.
+    pub async fn etcd_leader(&self) -> PodView {
+        eventually("a member of etcd leads", RESTART_LIMIT, async || {
+            let mut said = Vec::new();
+            for pod in self.pods_of(Component::Etcd).await {
+                let document = self.get(&pod, HEALTH_PORT, "/statusz").await;
+                let document: Option<StatusDocument> =
+                    document.ok().and_then(|text| serde_json::from_str(&text).ok());
+                let leads = document.and_then(|mut document| document.details.remove("leader"));
+                if leads.as_deref() == Some("true") {
+                    return Ok(pod);
+                }
+                said.push((pod.name, leads));
+            }
+            Err(said)
         })
         .await
     }

@@ -184,12 +184,8 @@ async fn the_management_cluster_is_away(scene: &Scene<'_>) {
 async fn a_node_is_drained(scene: &Scene<'_>) {
     let node = node_of(&scene.pods_of(Component::KubeApiserver).await[0]);
     let name = format!("node-{node}");
-    let drain = ["drain", &name, "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=170s"];
     under_load(scene, &format!("{name} drained"), another_node(node), async || {
-        let began = Instant::now();
-        scene.cluster.kubectl(drain).await.unwrap();
-        println!("the drain took {:.1?}", began.elapsed());
-        scene.cluster.kubectl(["uncordon", &name]).await.unwrap();
+        println!("the drain took {:.1?}", scene.drain(node).await);
         scene.until_whole(READY_LIMIT).await;
     })
     .await;

@@ -1,7 +1,6 @@
 //! The changes: what an operator types, or what befalls a process; each made the same way to both control planes.
 //! Refuses to come back before all is whole again.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -112,47 +111,23 @@ impl Change {
     /// Makes it, and returns when all is whole again.
     pub(crate) async fn make(self, side: &Side<'_>, victim: &Victim) -> Result<()> {
         match (self, victim) {
-            (Self::ApiServersRolled, _) => rolled(side, &[Component::KubeApiserver]).await?,
+            (Self::ApiServersRolled, _) => side.scene.roll(Component::KubeApiserver, WHOLE_LIMIT).await,
             (Self::ControllersRolled, _) => {
-                rolled(side, &[Component::KubeControllerManager, Component::KubeScheduler]).await?;
+                for controller in [Component::KubeControllerManager, Component::KubeScheduler] {
+                    side.scene.roll(controller, WHOLE_LIMIT).await;
+                }
             }
-            (Self::EtcdRolled, _) => rolled(side, &[Component::Etcd]).await?,
+            (Self::EtcdRolled, _) => side.scene.roll(Component::Etcd, WHOLE_LIMIT).await,
             (_, Victim::Nobody) => sleep(NOTHING).await,
-            (_, Victim::Node(node)) => drained(side, *node).await?,
+            (_, Victim::Node(node)) => {
+                side.scene.drain(*node).await;
+            }
             (Self::EtcdLeaderStopped, Victim::Pod(pod)) => stopped(side, pod).await?,
             (_, Victim::Pod(pod)) => killed(side, pod).await,
         }
         side.until_whole(WHOLE_LIMIT).await;
         Ok(())
     }
-}
-
-/// As an operator does it; until every Pod of then is replaced.
-async fn rolled(side: &Side<'_>, components: &[Component]) -> Result<()> {
-    let namespace = format!("--namespace={}", side.tenant.namespace());
-    for component in components {
-        let before = uids(side, *component).await;
-        side.scene.cluster.kubectl(["rollout", "restart", &side.workload(*component), &namespace]).await?;
-        eventually(&format!("every Pod of {component} is another"), WHOLE_LIMIT, async || {
-            let left = uids(side, *component).await.intersection(&before).count();
-            if left == 0 { Ok(()) } else { Err(format!("{left} are left")) }
-        })
-        .await;
-    }
-    Ok(())
-}
-
-async fn uids(side: &Side<'_>, component: Component) -> BTreeSet<String> {
-    side.scene.pods_of(component).await.into_iter().map(|pod| pod.uid).collect()
-}
-
-async fn drained(side: &Side<'_>, node: u8) -> Result<()> {
-    let name = format!("node-{node}");
-    let cluster = side.scene.cluster;
-    let line = ["drain", &name, "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=170s"];
-    cluster.kubectl(line).await?;
-    cluster.kubectl(["uncordon", &name]).await?;
-    Ok(())
 }
 
 async fn stopped(side: &Side<'_>, pod: &PodView) -> Result<()> {

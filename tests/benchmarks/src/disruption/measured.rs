@@ -1,5 +1,6 @@
 //! One measurement: the numbers of a report that go into the table.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use disruption::Report;
@@ -23,6 +24,8 @@ pub(crate) struct Measured {
     pub(crate) succeeded: f64,
     /// What was due while its client still waited for something else.
     pub(crate) not_sent: f64,
+    /// How requests failed.
+    pub(crate) failures: BTreeMap<String, u64>,
     /// What must never happen, and did.
     pub(crate) broken_promises: Vec<String>,
 }
@@ -30,7 +33,14 @@ pub(crate) struct Measured {
 impl Measured {
     /// Takes it from the report.
     pub(crate) fn new(report: &Report, whole_after: f64) -> Self {
+        let mut failures = BTreeMap::new();
+        for (operation, summary) in &report.operations {
+            for (kind, count) in &summary.failed {
+                *failures.entry(format!("{} {kind}", operation.name())).or_default() += count;
+            }
+        }
         Self {
+            failures,
             failed_reads: report.failed_reads() as f64,
             failed_writes: report.failed_writes() as f64,
             told_to_retry: report.told_to_retry() as f64,
@@ -67,6 +77,7 @@ impl fmt::Display for Measured {
             self.succeeded,
             self.not_sent
         )?;
+        self.failures.iter().try_for_each(|(kind, count)| write!(formatter, "; {count} {kind}"))?;
         self.broken_promises.iter().take(3).try_for_each(|broken| write!(formatter, "; BROKEN: {broken}"))
     }
 }

@@ -53,8 +53,6 @@ const NAME: &str = "disruption";
 const PODS: usize = 12;
 /// A change is over long before.
 const WHOLE_LIMIT: Duration = Duration::from_secs(300);
-/// Where etcd tells who leads.
-const ETCD_METRICS: u16 = 2382;
 /// What one measurement usually takes, and when a run is given up.
 const USUALLY: Duration = Duration::from_secs(75);
 const AT_MOST: Duration = Duration::from_secs(240);
@@ -128,12 +126,11 @@ async fn measure(arguments: &Arguments, output: &Path) -> Result<page::Results> 
     Ok(results)
 }
 
-fn values() -> [String; 4] {
+fn values() -> [String; 3] {
     [
         Release::values_file("values-ha.yaml"),
         // The volumes of the management cluster are as large as the floor wants them.
         "--set=etcd.storage.size=1Gi".to_owned(),
         "--set=etcd.quota=512Mi".to_owned(),
-        format!("--set=etcd.metricsPort={ETCD_METRICS}"),
     ]
 }

@@ -58,6 +58,7 @@ pub(crate) fn render(results: &Results) -> Page {
         results.rounds()
     );
     table(&mut text, results);
+    failures(&mut text, results);
     broken(&mut text, results);
     text.push_str(AFTERWORD);
     Page {
@@ -108,6 +109,25 @@ fn shown(sample: &Sample, decimals: usize) -> String {
     if least == most { median } else { format!("{median} ({least} to {most})") }
 }
 
+/// All of all rounds.
+fn failures(text: &mut String, results: &Results) {
+    text.push_str("## How requests failed\n\n| change | | in all |\n|---|---|---|\n");
+    for (change, kinds) in results.changes() {
+        for (kind, measured) in kinds {
+            let mut sums: BTreeMap<&str, u64> = BTreeMap::new();
+            for (how, count) in measured.iter().flat_map(|it| &it.failures) {
+                *sums.entry(how).or_default() += count;
+            }
+            let sums: Vec<String> = sums.iter().map(|(how, count)| format!("{count} {how}")).collect();
+            if !sums.is_empty() {
+                let _infallible =
+                    writeln!(text, "| {} | {} | {} |", change.name(), kind.name(), sums.join(", "));
+            }
+        }
+    }
+    text.push('\n');
+}
+
 fn broken(text: &mut String, results: &Results) {
     text.push_str("## What must never happen\n\n");
     let mut any = false;
@@ -151,7 +171,7 @@ fn picture(results: &Results) -> String {
         })
         .collect();
     picture::dots(
-        "longest time without a successful read or write, seconds; one dot a change, strokes are medians",
+        "longest time without a successful read or write, in seconds; strokes are medians",
         "Longest time without a success during each change, plain Pods and Pilothouse",
         &groups,
     )

@@ -9,9 +9,9 @@ use hosted_control_plane::{Load, PodView, Scene, Tenant, node_of};
 use naming_contract::Component;
 use tokio::time::{Instant, sleep};
 
+use super::Much;
 use super::change::Change;
 use super::measured::Measured;
-use super::{ETCD_METRICS, Much};
 use crate::floor;
 
 /// What may still come of a change when all is whole again: endpoints that are told late, leases that run out.
@@ -79,14 +79,14 @@ impl Side<'_> {
         Ok(Measured::new(&load.report().await, whole_after.as_secs_f64()))
     }
 
-    /// The member of etcd that leads, by its own word.
+    /// The member of etcd that leads.
     pub(crate) async fn etcd_leader(&self) -> Result<PodView> {
-        let port = match self.kind {
-            Kind::Floor => floor::ETCD_HEALTH_PORT,
-            Kind::Ours => ETCD_METRICS,
-        };
+        if self.kind == Kind::Ours {
+            return Ok(self.scene.etcd_leader().await);
+        }
         for member in self.scene.pods_of(Component::Etcd).await {
-            let metrics = self.scene.get(&member, port, "/metrics").await.unwrap_or_default();
+            let metrics =
+                self.scene.get(&member, floor::ETCD_HEALTH_PORT, "/metrics").await.unwrap_or_default();
             if metrics.lines().any(|line| line == "etcd_server_is_leader 1") {
                 return Ok(member);
             }
@@ -100,11 +100,5 @@ impl Side<'_> {
         let servers = self.scene.pods_of(Component::KubeApiserver).await;
         let found = servers.iter().map(node_of).find(|node| *node != leads);
         found.context("all API servers are on the node of etcd's leader")
-    }
-
-    /// The name of a component's Deployment or `StatefulSet`, with its kind, for kubectl.
-    pub(crate) fn workload(&self, component: Component) -> String {
-        let kind = if component == Component::Etcd { "statefulset" } else { "deployment" };
-        format!("{kind}/{}", self.scene.release.objects().component(component))
     }
 }

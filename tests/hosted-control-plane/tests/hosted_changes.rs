@@ -1,0 +1,65 @@
+//! Changes of which no client may notice anything: new Pods of API servers and controllers, a node taken out of service.
+//! The long table beside plain Pods is made by `cargo xtask bench disruption`.
+#![allow(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "test code: a broken expectation is a failed test, and measurements are printed"
+)]
+
+use std::time::Duration;
+
+use hosted_control_plane::{Helm, Hosted, Load, Release, Scene, Stage, Tenant, helm_binary, node_of};
+use naming_contract::Component;
+use tokio::time::Instant;
+
+const HIGHLY_AVAILABLE: usize = 12;
+const READY_LIMIT: Duration = Duration::from_secs(240);
+/// A machine with two processors runs three nodes, two control planes and the clients.
+const LONGEST_PAUSE: f64 = 5.0;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_notices_that_api_servers_and_controllers_are_replaced() {
+    let stage = Stage::up("changes", None).await;
+    let cluster = &stage.cluster;
+    let tenant = Tenant::new(&cluster.kubeconfig(), "tenant").await;
+    let helm = Helm::new(helm_binary(), tenant.kubeconfig());
+    let sizes = ["--set=etcd.storage.size=1Gi", "--set=etcd.quota=512Mi"];
+    let values = [&Release::values_file("values-ha.yaml"), sizes[0], sizes[1]];
+    let release = Release::new(&tenant, &helm, "demo", &values);
+    release.install().await;
+    let hosted = Hosted::new(cluster, &tenant, &release, READY_LIMIT).await;
+    let scene = Scene { cluster, release: &release, hosted: &hosted, pods: HIGHLY_AVAILABLE };
+    scene.until_whole(READY_LIMIT).await;
+
+    unnoticed(&scene, "API servers rolled", 1, async || {
+        scene.roll(Component::KubeApiserver, READY_LIMIT).await;
+    })
+    .await;
+    unnoticed(&scene, "controllers rolled", 1, async || {
+        scene.roll(Component::KubeControllerManager, READY_LIMIT).await;
+        scene.roll(Component::KubeScheduler, READY_LIMIT).await;
+    })
+    .await;
+    // Where an API server is and no leader of etcd: that one's going is measured elsewhere, it cannot go unnoticed.
+    let leads = scene.etcd_leader().await;
+    let servers = scene.pods_of(Component::KubeApiserver).await;
+    let node = servers.iter().map(node_of).find(|node| *node != node_of(&leads));
+    let node = node.unwrap_or_else(|| panic!("{servers:?} are all beside {leads:?}"));
+    unnoticed(&scene, "node drained", node % 3 + 1, async || {
+        println!("the drain took {:.1?}", scene.drain(node).await);
+    })
+    .await;
+    stage.cluster.down().await.unwrap();
+}
+
+/// Load from a node before, while and after; not one request may fail.
+async fn unnoticed(scene: &Scene<'_>, what: &str, node: u8, change: impl AsyncFnOnce()) {
+    let load = Load::start(scene.cluster, node, scene.hosted).await;
+    load.mark(what);
+    let began = Instant::now();
+    change().await;
+    scene.until_whole(READY_LIMIT).await;
+    let report = load.end(&format!("{what} (whole after {:.1?})", began.elapsed())).await;
+    assert_eq!((report.failed_reads(), report.failed_writes()), (0, 0), "{}", report.text());
+    assert!(report.longest_controller_pause() <= LONGEST_PAUSE, "{}", report.text());
+}
