@@ -72,6 +72,10 @@ pub(crate) struct ApiserverArguments {
         action = clap::ArgAction::Set
     )]
     shutdown_send_retry_after: bool,
+    /// Seconds from a crash to the next start, at least: what a Service needs to leave this replica out. Until its caches are
+    /// filled an API server that starts again answers 403; only with two or more replicas
+    #[arg(long, env = "PILOTHOUSE_PAUSE_AFTER_CRASH", default_value_t = 0, value_name = "SECONDS")]
+    pause_after_crash: u64,
     /// Share of requests, 0 to 0.02, after which a client connects anew; only with two or more replicas
     #[arg(long, env = "PILOTHOUSE_GOAWAY_CHANCE", value_name = "SHARE")]
     goaway_chance: Option<f64>,
@@ -91,6 +95,7 @@ impl ApiserverArguments {
             service_account_issuers: self.service_account_issuers,
             shutdown_delay: Duration::from_secs(self.shutdown_delay),
             watch_grace: Duration::from_secs(self.watch_grace),
+            pause_after_crash: Duration::from_secs(self.pause_after_crash),
             send_retry_after: self.shutdown_send_retry_after,
             goaway_chance: self.goaway_chance,
             jwt_authenticators: self.jwt_authenticators,

@@ -31,3 +31,14 @@
 {{/* Controllers end within a second; 5 s to clear their lease and 10 s for a busy node come on top. */}}
 {{- define "pilothouse.controllerDrain" -}}15{{- end }}
 {{- define "pilothouse.controllerGrace" -}}30{{- end }}
+
+{{/* Least seconds from a crash of an API server to its next start, while others serve: the kubelet's probe has failed twice, one
+     second apart, and an API server needs one more until it answers at all: context. */}}
+{{- define "pilothouse.apiServerPause" -}}
+{{- $pause := .Values.apiServer.pauseAfterCrashSeconds -}}
+{{- if kindIs "invalid" $pause -}}
+{{ gt (int .Values.apiServer.replicas) 1 | ternary 2 0 }}
+{{- else -}}
+{{ int $pause }}
+{{- end }}
+{{- end }}

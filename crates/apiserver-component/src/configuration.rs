@@ -31,6 +31,9 @@ pub struct ApiserverConfiguration {
     pub shutdown_delay: Duration,
     /// How long open watches get to end.
     pub watch_grace: Duration,
+    /// Least time from a crash to the next start. One that starts again refuses requests with 403 until its caches of roles are
+    /// filled; by then its Service should have left it out.
+    pub pause_after_crash: Duration,
     /// Whether requests get 429 with Retry-After while draining.
     pub send_retry_after: bool,
     /// Share of requests after which a client connects anew; none with a single replica.
@@ -66,6 +69,9 @@ impl ApiserverConfiguration {
     pub fn policy(&self) -> Configuration {
         let mut policy = Configuration::new(GoodEndings::EXIT_ZERO);
         policy.timings.drain_budget = self.drain_budget();
+        let first = policy.timings.back_off_first.max(self.pause_after_crash);
+        policy.timings.back_off_first = first;
+        policy.timings.back_off_longest = policy.timings.back_off_longest.max(first);
         policy
     }
 
