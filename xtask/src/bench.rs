@@ -61,6 +61,12 @@ struct Disruption {
     /// Requests per second of all clients together.
     #[arg(long, default_value_t = 200, value_name = "NUMBER")]
     rate: u32,
+    /// Values of the chart, as helm takes them, to compare settings (repeat).
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// Leave the plain Pods out.
+    #[arg(long)]
+    without_floor: bool,
     #[command(flatten)]
     nodes: OnNodes,
 }
@@ -109,6 +115,8 @@ impl Disruption {
         let (rounds, rate) = (self.rounds.to_string(), self.rate.to_string());
         let mut line = vec!["disruption", "--rounds", &rounds, "--rate", &rate];
         line.extend(self.changes.iter().flat_map(|names| ["--changes", names.as_str()]));
+        line.extend(self.set.iter().flat_map(|value| ["--set", value.as_str()]));
+        line.extend(self.without_floor.then_some("--without-floor"));
         self.nodes.run(&line)
     }
 }

@@ -37,14 +37,22 @@ pub(crate) struct Arguments {
     /// Watches
     #[arg(long, default_value_t = 50)]
     watches: usize,
+    /// Values of our chart, as helm takes them, to compare settings of ours (repeat)
+    #[arg(long)]
+    set: Vec<String>,
+    /// Leave the plain Pods out
+    #[arg(long)]
+    without_floor: bool,
 }
 
-/// How much load there is.
-#[derive(Debug, Clone, Copy)]
+/// How much load there is, and on what.
+#[derive(Debug, Clone)]
 pub(crate) struct Much {
     pub(crate) clients: usize,
     pub(crate) rate: f64,
     pub(crate) watches: usize,
+    /// Values of our chart that are not the defaults.
+    pub(crate) set: Vec<String>,
 }
 
 /// Of its nodes, cgroups and directory.
@@ -92,7 +100,12 @@ async fn measure(arguments: &Arguments, output: &Path) -> Result<page::Results> 
 
     let tenant = Tenant::new(&administrators, "ours").await;
     let helm = Helm::new(helm_binary(), tenant.kubeconfig());
-    let ours = Release::new(&tenant, &helm, "demo", &values().each_ref().map(String::as_str));
+    let ours = Release::new(
+        &tenant,
+        &helm,
+        "demo",
+        &values(&arguments.set).iter().map(String::as_str).collect::<Vec<_>>(),
+    );
     ours.install().await;
     let floors_tenant = Tenant::new(&administrators, "floor").await;
     let floors_helm = Helm::new(helm_binary(), floors_tenant.kubeconfig());
@@ -103,19 +116,28 @@ async fn measure(arguments: &Arguments, output: &Path) -> Result<page::Results> 
     let ours_hosted = Hosted::new(&stage.cluster, &tenant, &ours, WHOLE_LIMIT).await;
     let floors_hosted = Hosted::new(&stage.cluster, &floors_tenant, &floor, WHOLE_LIMIT).await;
     let scene = |release, hosted, pods| Scene { cluster: &stage.cluster, release, hosted, pods };
-    let sides = [
+    let mut sides = vec![
         Side { kind: Kind::Floor, tenant: &floors_tenant, scene: scene(&floor, &floors_hosted, floor::PODS) },
         Side { kind: Kind::Ours, tenant: &tenant, scene: scene(&ours, &ours_hosted, PODS) },
     ];
-    let much = Much { clients: arguments.clients, rate: arguments.rate, watches: arguments.watches };
-    let mut results = page::Results::new(machine::describe(), much);
+    if arguments.without_floor {
+        sides.retain(|side| side.kind == Kind::Ours);
+        floor.uninstall().await;
+    }
+    let much = Much {
+        clients: arguments.clients,
+        rate: arguments.rate,
+        watches: arguments.watches,
+        set: arguments.set.clone(),
+    };
+    let mut results = page::Results::new(machine::describe(), much.clone());
     for round in 1..=arguments.rounds {
         for change in arguments.changes() {
             for side in &sides {
                 for whole in &sides {
                     whole.until_whole(WHOLE_LIMIT).await;
                 }
-                let measured = side.measure(change, much).await?;
+                let measured = side.measure(change, &much).await?;
                 println!("round {round}: {:10} {:24} {measured}", side.kind.name(), change.name());
                 results.add(change, side.kind, measured);
             }
@@ -126,11 +148,10 @@ async fn measure(arguments: &Arguments, output: &Path) -> Result<page::Results> 
     Ok(results)
 }
 
-fn values() -> [String; 3] {
-    [
-        Release::values_file("values-ha.yaml"),
-        // The volumes of the management cluster are as large as the floor wants them.
-        "--set=etcd.storage.size=1Gi".to_owned(),
-        "--set=etcd.quota=512Mi".to_owned(),
-    ]
+fn values(set: &[String]) -> Vec<String> {
+    let mut values = vec![Release::values_file("values-ha.yaml")];
+    // The volumes of the management cluster are as large as the floor wants them.
+    let sizes = ["etcd.storage.size=1Gi", "etcd.quota=512Mi"].map(str::to_owned);
+    values.extend(sizes.iter().chain(set).map(|value| format!("--set={value}")));
+    values
 }

@@ -45,17 +45,22 @@ impl Results {
 /// Renders the page.
 pub(crate) fn render(results: &Results) -> Page {
     let mut text = String::from(PREFACE);
-    let much = results.much;
+    let much = &results.much;
     let _infallible = write!(
         text,
         "Machine: {}, shared by three nodes, their control plane, both hosted control planes and the clients.\n\
          {} clients, {} requests/s (65 % reads and lists, 35 % writes and deletions), {} watches; each change {} times, \
-         interleaved;\nmedian (least to most) where they differ.\n\n",
+         interleaved;\nmedian (least to most) where they differ.{}\n\n",
         results.machine,
         much.clients,
         much.rate,
         much.watches,
-        results.rounds()
+        results.rounds(),
+        if much.set.is_empty() {
+            String::new()
+        } else {
+            format!(" Of ours: `--set {}`.", much.set.join(","))
+        }
     );
     table(&mut text, results);
     failures(&mut text, results);
@@ -187,7 +192,8 @@ Two highly available control planes stand on the same three nodes (three etcd on
 controller-managers, two schedulers). *Plain Pods* are StatefulSet and Deployments with the flags and probes that kubeadm
 renders, without supervisors. *Pilothouse* is `values-ha.yaml`. The same change is made to one and then to the other, while
 clients on a node read, list, write, delete and watch through the Service, without any retry of their own. *Told to retry* is
-what the protocol itself asks to do again (GOAWAY, 429 with Retry-After), and nothing was done. A *gap* is a time in which no
+what the protocol itself asks to do again, and nothing was done: GOAWAY, 429 with Retry-After, 503 with Retry-After of an API
+server that shuts down. A *gap* is a time in which no
 client had a success. *Controllers paused* is the longest time in which a leader's lease was not renewed.
 
 ";

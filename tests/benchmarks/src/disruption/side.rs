@@ -55,7 +55,7 @@ impl Side<'_> {
     }
 
     /// Load before, while and after the change.
-    pub(crate) async fn measure(&self, change: Change, much: Much) -> Result<Measured> {
+    pub(crate) async fn measure(&self, change: Change, much: &Much) -> Result<Measured> {
         let victim = change.victim(self).await?;
         let cluster = self.scene.cluster;
         // Clients sit on a node that stays.

@@ -57,7 +57,7 @@ pub enum Outcome {
     /// As it should.
     Succeeded,
     /// The protocol itself asked for another try, and nothing was done: GOAWAY before the request was taken, 429 with
-    /// Retry-After.
+    /// Retry-After, 503 with Retry-After of a server that shuts down.
     ToldToRetry(String),
     /// In any other way; the kind says how.
     Failed(String),

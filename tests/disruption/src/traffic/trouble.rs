@@ -28,6 +28,10 @@ pub(crate) struct Trouble {
     pub(crate) status: Option<u16>,
 }
 
+/// What kube-apiserver says with Retry-After to who comes after its drain has begun, before it looks at the request
+/// (apiserver/pkg/server/filters/waitgroup.go); client-go sends it again by itself.
+const SHUTTING_DOWN: &str = "apiserver is shutting down";
+
 impl Trouble {
     pub(crate) fn new(kind: impl Into<String>, message: impl Into<String>, meaning: Meaning) -> Self {
         Self { kind: kind.into(), message: message.into(), meaning, status: None }
@@ -78,6 +82,7 @@ impl Trouble {
         };
         let meaning = match (status.as_u16(), retry_after) {
             (429, Some(after)) => Meaning::TryAgain(after),
+            (503, Some(after)) if said.message == SHUTTING_DOWN => Meaning::TryAgain(after),
             (500.., _) => Meaning::Unclear,
             _ => Meaning::NotDone,
         };
@@ -140,6 +145,17 @@ mod tests {
         assert_eq!(meaning(500, None), Meaning::Unclear);
         // An API server that loses etcd in the middle of a write answers 503 or 504 too.
         assert_eq!(meaning(503, Some(1)), Meaning::Unclear);
+    }
+
+    #[test]
+    fn an_api_server_that_ends_has_not_begun_with_what_it_gives_back() {
+        let meaning =
+            |after, body: &[u8]| Trouble::status(StatusCode::SERVICE_UNAVAILABLE, after, body).meaning;
+        let after = Some(Duration::from_secs(1));
+        let body =
+            br#"{"kind":"Status","reason":"ServiceUnavailable","message":"apiserver is shutting down"}"#;
+        assert_eq!(meaning(after, body), Meaning::TryAgain(Duration::from_secs(1)));
+        assert_eq!(meaning(None, body), Meaning::Unclear);
     }
 
     #[test]
