@@ -17,6 +17,8 @@ use crate::floor;
 
 /// How long nothing happens where nothing does.
 const NOTHING: Duration = Duration::from_secs(20);
+/// Of etcd, before and after all changes.
+const MEMBERS: usize = 3;
 /// Where our supervisors say whether their component serves.
 const HEALTH_PORT: u16 = 8686;
 
@@ -41,6 +43,8 @@ pub(crate) enum Change {
     EtcdLeaderStopped,
     /// SIGKILL of etcd's leader.
     EtcdLeaderKilled,
+    /// etcd from three members to five, back to three, to one and to three again, each by one value of the chart.
+    EtcdScaled,
 }
 
 /// To whom.
@@ -64,7 +68,7 @@ impl Victim {
 
 impl Change {
     /// All of them, the gentle ones first.
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Nothing,
         Self::ApiServersRolled,
         Self::ControllersRolled,
@@ -74,7 +78,14 @@ impl Change {
         Self::EtcdRolled,
         Self::EtcdLeaderStopped,
         Self::EtcdLeaderKilled,
+        Self::EtcdScaled,
     ];
+
+    /// Whether there is a way to make it.
+    pub(crate) fn can_be_made_to(self, kind: Kind) -> bool {
+        // Plain members know each other by their flags: somebody would have to add and remove each by hand.
+        self != Self::EtcdScaled || kind == Kind::Ours
+    }
 
     /// As tables call it.
     pub(crate) fn name(self) -> &'static str {
@@ -88,15 +99,18 @@ impl Change {
             Self::ApiServerKilled => "API server killed",
             Self::EtcdLeaderStopped => "etcd's leader stopped",
             Self::EtcdLeaderKilled => "etcd's leader killed",
+            Self::EtcdScaled => "etcd scaled 3-5-3-1-3",
         }
     }
 
     /// Chooses before the load begins.
     pub(crate) async fn victim(self, side: &Side<'_>) -> Result<Victim> {
         Ok(match self {
-            Self::Nothing | Self::ApiServersRolled | Self::ControllersRolled | Self::EtcdRolled => {
-                Victim::Nobody
-            }
+            Self::Nothing
+            | Self::ApiServersRolled
+            | Self::ControllersRolled
+            | Self::EtcdRolled
+            | Self::EtcdScaled => Victim::Nobody,
             Self::NodeDrained => Victim::Node(side.node_to_drain().await?),
             Self::ControllerKilled => {
                 Victim::Pod(side.scene.leader(1, Component::KubeControllerManager).await)
@@ -118,6 +132,7 @@ impl Change {
                 }
             }
             (Self::EtcdRolled, _) => side.scene.roll(Component::Etcd, WHOLE_LIMIT).await,
+            (Self::EtcdScaled, _) => scaled(side).await,
             (_, Victim::Nobody) => sleep(NOTHING).await,
             (_, Victim::Node(node)) => {
                 side.scene.drain(*node).await;
@@ -127,6 +142,14 @@ impl Change {
         }
         side.until_whole(WHOLE_LIMIT).await;
         Ok(())
+    }
+}
+
+async fn scaled(side: &Side<'_>) {
+    let others = side.scene.pods - MEMBERS;
+    for members in [5, 3, 1, MEMBERS] {
+        side.set("etcd.replicas", &members.to_string()).await;
+        side.scene.release.until_ready(others + members, WHOLE_LIMIT).await;
     }
 }
 

@@ -6,6 +6,7 @@ mod measured;
 mod page;
 mod side;
 
+use std::cell::RefCell;
 use std::path::Path;
 use std::time::Duration;
 
@@ -115,10 +116,15 @@ async fn measure(arguments: &Arguments, output: &Path) -> Result<page::Results> 
 
     let ours_hosted = Hosted::new(&stage.cluster, &tenant, &ours, WHOLE_LIMIT).await;
     let floors_hosted = Hosted::new(&stage.cluster, &floors_tenant, &floor, WHOLE_LIMIT).await;
-    let scene = |release, hosted, pods| Scene { cluster: &stage.cluster, release, hosted, pods };
+    let side = |kind, tenant, release, hosted, pods| Side {
+        kind,
+        tenant,
+        scene: Scene { cluster: &stage.cluster, release, hosted, pods },
+        values: RefCell::default(),
+    };
     let mut sides = vec![
-        Side { kind: Kind::Floor, tenant: &floors_tenant, scene: scene(&floor, &floors_hosted, floor::PODS) },
-        Side { kind: Kind::Ours, tenant: &tenant, scene: scene(&ours, &ours_hosted, PODS) },
+        side(Kind::Floor, &floors_tenant, &floor, &floors_hosted, floor::PODS),
+        side(Kind::Ours, &tenant, &ours, &ours_hosted, PODS),
     ];
     if arguments.without_floor {
         sides.retain(|side| side.kind == Kind::Ours);
@@ -133,7 +139,7 @@ async fn measure(arguments: &Arguments, output: &Path) -> Result<page::Results> 
     let mut results = page::Results::new(machine::describe(), much.clone());
     for round in 1..=arguments.rounds {
         for change in arguments.changes() {
-            for side in &sides {
+            for side in sides.iter().filter(|side| change.can_be_made_to(side.kind)) {
                 for whole in &sides {
                     whole.until_whole(WHOLE_LIMIT).await;
                 }

@@ -1,11 +1,13 @@
 //! One of the two control planes that the same changes are made to, and one measurement of one change.
 //! Refuses to treat them differently, but for where each says that it is whole.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use disruption::Settings;
-use hosted_control_plane::{Load, PodView, Scene, Tenant, node_of};
+use hosted_control_plane::{Load, PodView, Scene, Tenant, chart, node_of};
 use naming_contract::Component;
 use tokio::time::{Instant, sleep};
 
@@ -43,6 +45,8 @@ pub(crate) struct Side<'a> {
     pub(crate) kind: Kind,
     pub(crate) tenant: &'a Tenant,
     pub(crate) scene: Scene<'a>,
+    /// Values that earlier changes have set: each upgrade repeats them.
+    pub(crate) values: RefCell<BTreeMap<&'static str, String>>,
 }
 
 impl Side<'_> {
@@ -77,6 +81,17 @@ impl Side<'_> {
         // Nothing is waited for: this is how long clients go on.
         sleep(AFTERMATH).await;
         Ok(Measured::new(&load.report().await, whole_after.as_secs_f64()))
+    }
+
+    /// `helm upgrade` with one more value; returns as soon as helm does.
+    pub(crate) async fn set(&self, value: &'static str, to: &str) {
+        let arguments: Vec<String> = {
+            let mut values = self.values.borrow_mut();
+            values.insert(value, to.to_owned());
+            values.iter().map(|(value, to)| format!("--set={value}={to}")).collect()
+        };
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        self.scene.release.upgrade(&chart(), &arguments).await;
     }
 
     /// The member of etcd that leads.
