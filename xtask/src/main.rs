@@ -11,6 +11,7 @@ mod images;
 mod machine;
 mod management_cluster;
 mod program;
+mod robustness;
 mod scratch;
 mod stopwatch;
 mod test;
@@ -39,6 +40,8 @@ enum Command {
     Test(test::Arguments),
     /// Measure control planes under Pilothouse beside the same components without supervisors.
     Bench(bench::Arguments),
+    /// Faults at random moments under load, from a seed, on control planes of its own.
+    Robustness(robustness::Arguments),
     /// Build the images of our binaries as OCI archives.
     Images(images::Arguments),
     /// Generate what follows from the chart's values, or check the charts without a cluster.
@@ -55,6 +58,7 @@ fn main() -> ExitCode {
         Command::Up(arguments) => up::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
+        Command::Robustness(arguments) => robustness::run(&arguments),
         Command::Images(arguments) => images::run(&arguments),
         Command::Chart(arguments) => chart::run(&arguments),
         Command::ManagementCluster(arguments) => management_cluster::run(&arguments),

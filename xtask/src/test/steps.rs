@@ -28,7 +28,7 @@ pub(super) struct Step {
 /// Steps that run only when they are asked for: they have not passed often enough yet to hold up everything else.
 pub(super) const ON_REQUEST: [&str; 1] = ["hosted-faults"];
 
-pub(super) const STEPS: [Step; 12] = [
+pub(super) const STEPS: [Step; 13] = [
     Step { name: "format", purpose: "rustfmt changes nothing", run: |_| format() },
     Step { name: "lint", purpose: "clippy has nothing to say", run: |_| lint() },
     Step { name: "tidy", purpose: "the rules of this repository", run: |_| tidy::run() },
@@ -54,6 +54,11 @@ pub(super) const STEPS: [Step; 12] = [
         name: "end-to-end",
         purpose: "upstream's binaries, single crates with them, and all together",
         run: end_to_end,
+    },
+    Step {
+        name: "robustness",
+        purpose: "seeded faults at random moments under load, on one machine",
+        run: robustness,
     },
     Step {
         name: "hosted",
@@ -118,9 +123,16 @@ fn end_to_end(run: &Run<'_>) -> Result<()> {
 
 /// Tests of single crates that need the real binaries; without those they are ignored.
 fn single_crates(run: &Run<'_>) -> Result<()> {
-    let mut command =
-        tests(run, |package| ![END_TO_END, CHART_CONTRACT, HOSTED, NODES].contains(&package.name.as_str()))?;
+    let others = [END_TO_END, CHART_CONTRACT, HOSTED, NODES, ROBUSTNESS];
+    let mut command = tests(run, |package| !others.contains(&package.name.as_str()))?;
     program::run(command.args(["--lib", "--", "--ignored", "--test-threads=1"]))
+}
+
+/// `cargo xtask robustness` does the same with other seeds.
+fn robustness(run: &Run<'_>) -> Result<()> {
+    binaries()?;
+    let mut command = tests(run, |package| package.name == ROBUSTNESS)?;
+    program::run(command.args(["--", "--ignored", "--nocapture"]))
 }
 
 /// Nodes run one version, so these tests do; the others carry `--kubernetes`.
@@ -159,4 +171,5 @@ fn cargo_test(run: &Run<'_>) -> Command {
 const END_TO_END: &str = "end-to-end";
 const CHART_CONTRACT: &str = "chart-contract";
 const HOSTED: &str = "hosted-control-plane";
+const ROBUSTNESS: &str = "robustness";
 const NODES: &str = "management-cluster";

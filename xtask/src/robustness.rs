@@ -1,0 +1,42 @@
+//! `cargo xtask robustness`: builds what is hurt, then starts `tests/robustness`.
+//! It hurts nothing itself.
+
+use anyhow::Result;
+
+use crate::cargo_metadata::Workspace;
+use crate::components::{self, DEFAULT_KUBERNETES, Release};
+use crate::machine::{self, Purpose};
+use crate::program;
+use crate::scratch::Scratch;
+
+/// Prints each fault as it is done, and what came of all of them; a promise that was broken with its seed.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// The Kubernetes version: 1.35, 1.36 or 1.37.
+    #[arg(long, default_value = DEFAULT_KUBERNETES, value_name = "VERSION")]
+    kubernetes: String,
+    /// The seed of the first run; the next ones follow it. A random one if it is not given.
+    #[arg(long, value_name = "NUMBER")]
+    seed: Option<u64>,
+    /// How many runs, each on a control plane of its own.
+    #[arg(long, default_value_t = 1, value_name = "COUNT")]
+    runs: u64,
+    /// Seconds from the first to the last fault of a run.
+    #[arg(long, default_value_t = 120, value_name = "SECONDS")]
+    seconds: u64,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let release = Release::pinned(&arguments.kubernetes)?;
+    machine::prepare(Purpose::Build, &release.minimum_go())?;
+    let workspace = Workspace::read()?;
+    program::run(&mut workspace.build_products("ci"))?;
+    let scratch = Scratch::claim()?;
+    let mut command = program::cargo();
+    command.args(["run", "--quiet", "--package", "robustness", "--"]);
+    command.args(["--runs", &arguments.runs.to_string(), "--seconds", &arguments.seconds.to_string()]);
+    command.args(arguments.seed.iter().flat_map(|seed| ["--seed".to_owned(), seed.to_string()]));
+    command.env("TMPDIR", scratch.path());
+    command.env("PILOTHOUSE_COMPONENTS", components::ensure(&release)?);
+    program::run(command.env("PILOTHOUSE_BINARIES", workspace.target_directory.join("ci")))
+}
