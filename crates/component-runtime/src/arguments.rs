@@ -103,6 +103,10 @@ pub struct SupervisionArguments {
         requires = "pod_address"
     )]
     pub replica_service: Option<ReplicaName>,
+    /// UID of the Pod: what the supervisor refuses is written as an Event of it, and the supervisor stays to tell it on
+    /// /statusz for five minutes before it ends
+    #[arg(long, env = "PILOTHOUSE_POD_UID", value_name = "UID")]
+    pub pod_uid: Option<String>,
     /// File that gets the reason when the supervisor gives up
     #[arg(
         long,

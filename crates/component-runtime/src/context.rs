@@ -10,7 +10,7 @@ use management_api::{ManagementApi, ManagementArguments};
 use mutual_tls::TlsFiles;
 use naming_contract::files;
 
-use crate::RuntimeError;
+use crate::{PodEvents, RuntimeError};
 
 /// Handed to a component when it is made.
 #[derive(Debug, Clone)]
@@ -23,6 +23,8 @@ pub struct Context {
     pub paths: Paths,
     /// The cluster that hosts us.
     pub management: Management,
+    /// Where it tells what it refuses, beside the board.
+    pub events: PodEvents,
     /// The upstream binary and what the operator adds to its flags.
     pub child: ChildBinary,
 }

@@ -7,6 +7,7 @@ mod context;
 mod error;
 mod memory_limit;
 mod needs;
+mod pod_events;
 mod provisioned;
 mod replica_name;
 mod replicas;
@@ -21,4 +22,5 @@ pub use command_line::{Service, SupervisedComponent, service_main, supervisor_ma
 pub use context::{ChildBinary, Context, Management, Paths};
 pub use error::RuntimeError;
 pub use needs::Needs;
+pub use pod_events::PodEvents;
 pub use replica_name::ReplicaName;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use certificates::{CertificateKeeper, FileTurns, KeeperConfiguration};
 use conditions::{Pace, Progress, wait_for};
 use health_endpoints::{HealthClient, HealthServer, State, StatusBoard};
+use management_api::PodReference;
 use process_control::Signals;
 use supervision::Configuration;
 use tokio::sync::mpsc;
@@ -17,6 +18,7 @@ use crate::command_line::{Service, SupervisedComponent};
 use crate::context::{ChildBinary, Context, Management, Paths};
 use crate::error::RuntimeError;
 use crate::needs::Needs;
+use crate::pod_events::PodEvents;
 use crate::provisioned::Provisioned;
 use crate::replicas::Replicas;
 use crate::restart_lease::LeaseTurns;
@@ -26,6 +28,8 @@ use crate::trust_mirror::TrustMirror;
 
 /// Bundles that are published in a `ConfigMap` are put here, below the runtime directory.
 const PUBLISHED: &str = "published";
+/// The longest back-off of kubelets: a Pod that ended at once would be seen no more often.
+const REFUSAL_IS_TOLD: Duration = Duration::from_secs(300);
 /// The trust mirror hears of changes by itself; this is how fast a start notices.
 const MIRROR_PACE: Pace = Pace {
     first: Duration::from_millis(20),
@@ -49,6 +53,7 @@ impl Frame {
         component: naming_contract::Component,
         needs: Needs,
         child: ChildBinary,
+        pod_uid: Option<&str>,
     ) -> Result<Self, RuntimeError> {
         common.logs.install()?;
         let instance = common.instance()?;
@@ -87,7 +92,9 @@ impl Frame {
             board.clone(),
         );
         let paths = Paths::new(root.clone());
-        let context = Context { instance, board, paths, management, child };
+        let pod = pod_uid.map(|uid| PodReference { name: instance.clone(), uid: uid.to_owned() });
+        let events = PodEvents::new(pod.map(|pod| (management.clone(), pod)), component);
+        let context = Context { instance, board, paths, management, events, child };
         Ok(Self { context, keeper, mirror, tasks, stop })
     }
 
@@ -126,14 +133,30 @@ pub(crate) async fn run_supervisor<A: SupervisedComponent>(
 ) -> Result<u8, RuntimeError> {
     let configuration = supervision.apply_to(component.policy());
     let child = supervision.child_binary();
-    let frame = Frame::set_up(&common, A::COMPONENT, component.needs(), child).await?;
+    let pod = supervision.pod_uid.as_deref();
+    let frame = Frame::set_up(&common, A::COMPONENT, component.needs(), child, pod).await?;
     if !frame.bootstrap(&signals).await? {
         frame.end().await;
         return Ok(0);
     }
-    let code = supervise(component, &frame, &common, &supervision, configuration, signals).await;
+    let code = supervise(component, &frame, &common, &supervision, configuration, &signals).await;
+    let stays =
+        frame.context.events.are_told() && matches!(code, Ok(supervision::EXIT_CODE_REFUSED) | Err(_));
+    let asked_to_stop = stays && stay_to_tell(&frame.context, code.as_ref().err(), &signals).await;
     frame.end().await;
-    code
+    if asked_to_stop { Ok(0) } else { code }
+}
+
+/// Tells a refusal where people look while a change does not go on: as an Event, and on the health endpoints for as long as a
+/// kubelet would have kept the Pod from starting again. True if a stop was asked for meanwhile.
+async fn stay_to_tell(context: &Context, error: Option<&RuntimeError>, signals: &Signals) -> bool {
+    if let Some(error) = error {
+        context.board.enter(State::Stopped, &telemetry::error_chain(error));
+    }
+    let why = context.board.document().reason;
+    context.events.refused(&why);
+    tracing::error!(why, "refused; it stays to tell so before it ends");
+    tokio::time::timeout(REFUSAL_IS_TOLD, signals.stop_asked()).await.is_ok()
 }
 
 async fn supervise<A: SupervisedComponent>(
@@ -142,7 +165,7 @@ async fn supervise<A: SupervisedComponent>(
     common: &CommonArguments,
     supervision: &SupervisionArguments,
     configuration: Configuration,
-    signals: Signals,
+    signals: &Signals,
 ) -> Result<u8, RuntimeError> {
     let supervised = Provisioned(component.supervised(frame.context.clone())?);
     let (changes, told) = mpsc::channel(16);
@@ -156,7 +179,7 @@ async fn supervise<A: SupervisedComponent>(
         board: frame.context.board.clone(),
         health: HealthClient::new(Duration::from_secs(1))?,
     };
-    let run = supervision::run(&supervised, configuration, &frame.context.board, &signals, restarts);
+    let run = supervision::run(&supervised, configuration, &frame.context.board, signals, restarts);
     tokio::select! {
         report = run => Ok(report.code),
         never = frame.keeper.keep(changes) => match never {},
@@ -187,7 +210,7 @@ pub(crate) async fn run_service<S: Service>(
     signals: Signals,
 ) -> Result<u8, RuntimeError> {
     let child = ChildBinary { program: std::path::PathBuf::new(), extra_arguments: Vec::new() };
-    let frame = Frame::set_up(&common, S::COMPONENT, service.needs(), child).await?;
+    let frame = Frame::set_up(&common, S::COMPONENT, service.needs(), child, None).await?;
     if !frame.bootstrap(&signals).await? {
         frame.end().await;
         return Ok(0);

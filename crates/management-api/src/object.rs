@@ -74,7 +74,7 @@ pub async fn replace<K: Object>(api: &ManagementApi, object: &K) -> Result<K, Ma
     within::<K, _>("replace", api, &name, objects.replace(&name, &PostParams::default(), object)).await
 }
 
-async fn within<K: Object, T>(
+pub(crate) async fn within<K: Object, T>(
     action: &'static str,
     api: &ManagementApi,
     name: &str,
