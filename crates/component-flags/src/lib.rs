@@ -21,4 +21,4 @@ pub use encryption::{EncryptionKey, EncryptionKeyError, encryption_configuration
 pub use etcd::{EtcdFlags, InitialClusterState, TlsServerFiles, etcd};
 pub use leader_elected::{LeaderElectedFlags, RequestHeader};
 pub use scheduler::{SchedulerFlags, kube_scheduler};
-pub use version::{EtcdVersion, KubernetesVersion, VersionError};
+pub use version::{EtcdVersion, KubernetesVersion, Release, VersionError};

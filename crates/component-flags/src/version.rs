@@ -93,6 +93,58 @@ impl fmt::Display for EtcdVersion {
     }
 }
 
+/// A version that somebody else tells or that was written down, whether it is supported here or not. Ordered by age.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Release {
+    major: u32,
+    minor: u32,
+    patch: u32,
+}
+
+impl Release {
+    /// Reads a bare "1.37.2", a `gitVersion` or what a binary prints.
+    pub fn parse(text: &str) -> Result<Self, VersionError> {
+        let [major, minor, patch] = numbers(text)?;
+        Ok(Self { major, minor, patch })
+    }
+
+    /// 37 of 1.37.2.
+    #[must_use]
+    pub const fn minor(self) -> u32 {
+        self.minor
+    }
+
+    /// "1.37" of 1.37.2.
+    #[must_use]
+    pub fn series(self) -> String {
+        format!("{}.{}", self.major, self.minor)
+    }
+
+    /// The first release of the next minor version.
+    #[must_use]
+    pub const fn next_minor(self) -> Self {
+        Self { major: self.major, minor: self.minor + 1, patch: 0 }
+    }
+}
+
+impl fmt::Display for Release {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}.{}.{}", self.major, self.minor, self.patch)
+    }
+}
+
+impl From<KubernetesVersion> for Release {
+    fn from(KubernetesVersion { minor, patch }: KubernetesVersion) -> Self {
+        Self { major: 1, minor, patch }
+    }
+}
+
+impl From<EtcdVersion> for Release {
+    fn from(EtcdVersion { minor, patch }: EtcdVersion) -> Self {
+        Self { major: 3, minor, patch }
+    }
+}
+
 /// The first `X.Y.Z` of a text, whatever precedes it and whatever suffix follows.
 fn numbers(text: &str) -> Result<[u32; 3], VersionError> {
     text.split_whitespace()
@@ -138,6 +190,17 @@ mod tests {
         ));
         assert!(EtcdVersion::parse("etcd Version: 3.5.21\n").is_err());
         assert!(matches!(EtcdVersion::parse(""), Err(VersionError::Unreadable { .. })));
+    }
+
+    #[test]
+    fn releases_of_others_are_read_whether_supported_or_not() {
+        let other = Release::parse("v1.52.0-beta.1").unwrap();
+        assert_eq!((other.to_string().as_str(), other.series().as_str()), ("1.52.0", "1.52"));
+        assert_eq!(other.next_minor().to_string(), "1.53.0");
+        let ours = KubernetesVersion::parse("v1.37.2").unwrap();
+        assert!(Release::from(ours) < other);
+        assert_eq!(Release::from(EtcdVersion::parse("3.6.9").unwrap()).to_string(), "3.6.9");
+        assert!(Release::parse("unknown").is_err());
     }
 
     #[test]

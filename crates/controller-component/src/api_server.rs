@@ -3,16 +3,14 @@
 
 use std::time::Duration;
 
-use component_flags::KubernetesVersion;
+use component_flags::Release;
+use component_runtime::PodEvents;
 use conditions::{Condition, Sighting};
 use kubernetes_health::{HealthAnswer, why_no_answer};
 use mutual_tls::TlsFiles;
-use serde::Deserialize;
+use serving_api_servers::{ApiServer, ServingApiServers};
 use tcp_front::Front;
-use tokio::task::JoinSet;
-
-use crate::serving::{ApiServer, ServingApiServers};
-use crate::skew;
+use version_skew::Permission;
 
 /// One request. /readyz of an API server that has just lost etcd takes 4 s.
 const LIMIT: Duration = Duration::from_secs(5);
@@ -53,43 +51,30 @@ impl Condition for ReadyApiServer<'_> {
 pub(crate) struct NewEnoughApiServers<'a> {
     pub(crate) servers: &'a ServingApiServers,
     pub(crate) files: &'a TlsFiles,
-    pub(crate) ours: KubernetesVersion,
+    pub(crate) events: &'a PodEvents,
+    pub(crate) ours: Release,
 }
 
 impl Condition for NewEnoughApiServers<'_> {
     type Output = ();
 
     fn awaits(&self) -> String {
-        format!("every serving API server to be 1.{} or newer", self.ours.minor())
+        format!("every serving API server to be {} or newer", self.ours.series())
     }
 
     async fn look(&mut self) -> Sighting<()> {
-        let servers = match self.servers.now().await {
-            Ok(servers) => servers,
+        // An API server that does not answer serves nobody; the next look, or its own start, will tell.
+        let serving = match self.servers.versions(self.files, LIMIT).await {
+            Ok(versions) => versions.answered,
             Err(why) => return Sighting::NotYet(why),
         };
-        let mut asked = JoinSet::new();
-        for server in servers {
-            let files = self.files.clone();
-            asked.spawn(async move {
-                let answer = version(&server, &files).await?;
-                Some((server.described(), answer))
-            });
-        }
-        let mut versions = Vec::new();
-        while let Some(finished) = asked.join_next().await {
-            // An API server that does not answer serves nobody; the next look, or its own start, will tell.
-            if let Ok(Some((server, answer))) = finished {
-                match answer {
-                    Ok(version) => versions.push((server, version)),
-                    Err(why) => return Sighting::NotYet(why),
-                }
+        match version_skew::controller(self.ours, &serving) {
+            Permission::Granted => Sighting::Holds(()),
+            Permission::Later(why) => Sighting::NotYet(why),
+            Permission::Refused(why) => {
+                self.events.refused(&why);
+                Sighting::NotYet(why)
             }
-        }
-        versions.sort();
-        match skew::allowed(self.ours, &versions) {
-            Ok(()) => Sighting::Holds(()),
-            Err(why) => Sighting::NotYet(why),
         }
     }
 }
@@ -103,22 +88,4 @@ pub(crate) async fn readiness(client: &reqwest::Client, url: &str) -> HealthAnsw
         }
         Err(error) => HealthAnswer::None(why_no_answer(&error)),
     }
-}
-
-#[derive(Deserialize)]
-struct VersionDocument {
-    #[serde(rename = "gitVersion")]
-    git_version: String,
-}
-
-/// None when it does not answer; an error when its version is none that is supported.
-async fn version(server: &ApiServer, files: &TlsFiles) -> Option<Result<KubernetesVersion, String>> {
-    let client = server.client(files, LIMIT).ok()?;
-    let response = client.get(format!("{}/version", server.url())).send().await.ok()?;
-    if !response.status().is_success() {
-        return None;
-    }
-    let document: VersionDocument = response.json().await.ok()?;
-    let version = KubernetesVersion::parse(&document.git_version);
-    Some(version.map_err(|error| format!("{}: {error}", server.described())))
 }

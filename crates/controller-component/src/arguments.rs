@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use clap::Args;
 use component_runtime::{ReplicaName, RuntimeError};
 use naming_contract::ports;
+use serving_api_servers::ServingApiServers;
 
-use crate::serving::ServingApiServers;
 use crate::{ControllerConfiguration, Kind};
 
 /// Where the API servers are, and where the component serves.

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use certificates::Authority;
-use component_flags::KubernetesVersion;
+use component_flags::{KubernetesVersion, Release};
 use component_runtime::{Context, RuntimeError};
 use conditions::{Pace, Progress, Silent, wait_for};
 use durable_files::{FileError, write_private};
@@ -16,6 +16,7 @@ use leader_lease::LeaderLease;
 use mutual_tls::TlsFiles;
 use naming_contract::environment::{HTTP2_PING_TIMEOUT_SECONDS, HTTP2_READ_IDLE_TIMEOUT_SECONDS};
 use preflight::{Checked, UpstreamBinary, reached_at, wait_for_port, when_there_is_space};
+use serving_api_servers::ApiServer;
 use supervision::{ChildCommand, ChildEnding, Health, PrepareError, Supervised};
 use tcp_front::Front;
 
@@ -24,7 +25,6 @@ use crate::configuration::KUBECONFIG;
 use crate::fronted::{CUT_AFTER, FrontedApiServers};
 use crate::kind::LEASE_NAMESPACE;
 use crate::leadership::{Leadership, Observation};
-use crate::serving::ApiServer;
 use crate::{ControllerConfiguration, Kind};
 
 /// How long one look waits for an answer; the driver gives a look 1.4 s.
@@ -157,10 +157,13 @@ impl Supervised for Controller {
             Ok(())
         };
         let ((arguments, version), ()) = tokio::try_join!(self.checked(), ready)?;
-        if let Some(ours) = version {
+        if let Some(version) = version {
+            let ours = Release::from(version);
+            self.context.board.detail("kubernetesVersion", &ours.to_string());
             let mut servers = NewEnoughApiServers {
                 servers: &self.configuration.serving_api_servers,
                 files: &self.identity,
+                events: &self.context.events,
                 ours,
             };
             wait_for(&mut servers, Pace::EAGER, progress).await;

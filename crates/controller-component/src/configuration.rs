@@ -10,8 +10,9 @@ use component_flags::{
     kube_controller_manager, kube_scheduler,
 };
 use component_runtime::Paths;
+use serving_api_servers::ServingApiServers;
 
-use crate::{Kind, ServingApiServers};
+use crate::Kind;
 
 /// What one leader-elected component is told.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use kubernetes_health::HealthAnswer;
 use mutual_tls::TlsFiles;
+use serving_api_servers::{ApiServer, ServingApiServers};
 use tcp_front::{Answer, Backends, CutAfter};
 
 use crate::api_server::readiness;
-use crate::serving::{ApiServer, ServingApiServers};
 
 /// An API server that answers that it is not ready may be draining: its connections are its own to end. One that is
 /// silent is given up well before a leader's lease: client-go gives up after 10 s without a renewal.

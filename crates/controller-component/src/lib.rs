@@ -10,11 +10,8 @@ mod fronted;
 mod hostname;
 mod kind;
 mod leadership;
-mod serving;
-mod skew;
 
 pub use arguments::LeaderElectedArguments;
 pub use component::Controller;
 pub use configuration::ControllerConfiguration;
 pub use kind::Kind;
-pub use serving::ServingApiServers;

@@ -9,6 +9,8 @@ pub const LONGEST_RELEASE_NAME: usize = 30;
 
 /// ConfigMap keys of the trust bundles are the file names of [`crate::files`]; this is the key of the cluster record.
 pub const CLUSTER_RECORD_KEY: &str = "record.json";
+/// Key of the version record: the Kubernetes version itself.
+pub const VERSION_RECORD_KEY: &str = "kubernetes";
 /// Key of the kubeconfig in its Secret, as Cluster API expects it.
 pub const KUBECONFIG_KEY: &str = "value";
 
@@ -29,6 +31,12 @@ impl ReleaseObjects {
     #[must_use]
     pub fn of_cluster_record(name: &str) -> Option<Self> {
         name.strip_suffix(&Self::of("").cluster_record()).map(Self::of)
+    }
+
+    /// The release that has a version record of this name, if the name follows the contract.
+    #[must_use]
+    pub fn of_version_record(name: &str) -> Option<Self> {
+        name.strip_suffix(&Self::of("").version_record()).map(Self::of)
     }
 
     /// The release that has a lease of this name for a component's restarts, if the name follows the contract.
@@ -91,6 +99,12 @@ impl ReleaseObjects {
         self.named("etcd-record")
     }
 
+    /// ConfigMap of the highest version that all API servers ever ran together.
+    #[must_use]
+    pub fn version_record(&self) -> String {
+        self.named("version-record")
+    }
+
     /// Secret of the administrator's kubeconfig.
     #[must_use]
     pub fn kubeconfig(&self) -> String {
@@ -145,7 +159,9 @@ mod tests {
                 Some(demo.clone())
             );
         }
+        assert_eq!(ReleaseObjects::of_version_record(&demo.version_record()), Some(demo.clone()));
         assert_eq!(ReleaseObjects::of_cluster_record("my-own-name"), None);
+        assert_eq!(ReleaseObjects::of_version_record("my-own-name"), None);
     }
 
     #[test]

@@ -6,9 +6,10 @@ use super::rust_source::{code, is_identifier};
 use super::tree::Tree;
 
 /// Beginnings of paths, and why what lies there must stay pure.
-pub(super) const PURE: [(&str, &str); 12] = [
+pub(super) const PURE: [(&str, &str); 13] = [
     ("crates/naming-contract/", "the chart and every binary share it"),
     ("crates/component-flags/", "argv is compared against snapshots for each Kubernetes version"),
+    ("crates/version-skew/", "histories of upgrades and rollbacks are generated"),
     ("crates/kubeconfig/", "what is rendered depends on nothing but its input"),
     ("crates/hosted-status/src/rows", "what Pods look like in a bad night cannot be had at will"),
     ("crates/instance-status/src/table", "what people see is a snapshot"),

@@ -23,14 +23,21 @@ pub enum ServingApiServers {
 
 /// One API server, ready to be asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum ApiServer {
+pub enum ApiServer {
+    /// At a URL.
     At(String),
-    Replica { server_name: String, address: SocketAddr },
+    /// One of several behind a name.
+    Replica {
+        /// The name that its certificate is checked for.
+        server_name: String,
+        /// Its own address.
+        address: SocketAddr,
+    },
 }
 
 impl ServingApiServers {
     /// Those behind `replicas`, known to clients by the host of `api_server`.
-    pub(crate) fn behind(replicas: ReplicaName, api_server: &str) -> Result<Self, RuntimeError> {
+    pub fn behind(replicas: ReplicaName, api_server: &str) -> Result<Self, RuntimeError> {
         let url = reqwest::Url::parse(api_server).ok();
         match url.as_ref().and_then(reqwest::Url::domain) {
             Some(name) => Ok(Self::Behind { replicas, server_name: name.to_owned() }),
@@ -44,12 +51,13 @@ impl ServingApiServers {
     }
 
     /// Whether there may be several, so that one that is lost can be left for another.
-    pub(crate) fn may_be_several(&self) -> bool {
+    #[must_use]
+    pub fn may_be_several(&self) -> bool {
         !matches!(self, Self::Listed(urls) if urls.len() == 1)
     }
 
     /// All of them as they are now; the error says why there are none.
-    pub(crate) async fn now(&self) -> Result<Vec<ApiServer>, String> {
+    pub async fn now(&self) -> Result<Vec<ApiServer>, String> {
         match self {
             Self::Listed(urls) => Ok(urls.iter().cloned().map(ApiServer::At).collect()),
             Self::Behind { replicas, server_name } => {
@@ -62,7 +70,8 @@ impl ServingApiServers {
 
 impl ApiServer {
     /// All of those behind `api_server`, on the way through a front at `address`.
-    pub(crate) fn through(address: SocketAddr, api_server: &str) -> Self {
+    #[must_use]
+    pub fn through(address: SocketAddr, api_server: &str) -> Self {
         let url = reqwest::Url::parse(api_server).ok();
         match url.as_ref().and_then(reqwest::Url::domain) {
             Some(name) => Self::Replica { server_name: name.to_owned(), address },
@@ -72,7 +81,7 @@ impl ApiServer {
     }
 
     /// Where it is dialled; the error is for people.
-    pub(crate) async fn address(&self) -> Result<SocketAddr, String> {
+    pub async fn address(&self) -> Result<SocketAddr, String> {
         let url = match self {
             Self::Replica { address, .. } => return Ok(*address),
             Self::At(url) => reqwest::Url::parse(url).map_err(|error| format!("{url}: {error}"))?,
@@ -87,7 +96,8 @@ impl ApiServer {
     }
 
     /// The URL that is dialled. Unlike [`Self::url`] it names the address.
-    pub(crate) fn dialled(&self) -> String {
+    #[must_use]
+    pub fn dialled(&self) -> String {
         match self {
             Self::At(_) => self.url(),
             Self::Replica { address, .. } => format!("https://{address}"),
@@ -95,14 +105,16 @@ impl ApiServer {
     }
 
     /// The name that its certificate is checked for, if that is not the host that is dialled.
-    pub(crate) fn server_name(&self) -> Option<&str> {
+    #[must_use]
+    pub fn server_name(&self) -> Option<&str> {
         match self {
             Self::At(_) => None,
             Self::Replica { server_name, .. } => Some(server_name),
         }
     }
 
-    pub(crate) fn client(&self, files: &TlsFiles, limit: Duration) -> Result<reqwest::Client, TlsError> {
+    /// A client of it alone, with this certificate; no answer takes longer than `limit`.
+    pub fn client(&self, files: &TlsFiles, limit: Duration) -> Result<reqwest::Client, TlsError> {
         match self {
             Self::At(_) => http_client(&files.authority, Some(files), limit),
             Self::Replica { server_name, address } => {
@@ -111,7 +123,9 @@ impl ApiServer {
         }
     }
 
-    pub(crate) fn url(&self) -> String {
+    /// Its URL, by the name that its certificate is checked for.
+    #[must_use]
+    pub fn url(&self) -> String {
         match self {
             Self::At(url) => url.trim_end_matches('/').to_owned(),
             Self::Replica { server_name, address } => format!("https://{server_name}:{}", address.port()),
@@ -119,7 +133,8 @@ impl ApiServer {
     }
 
     /// Which one it is, for people.
-    pub(crate) fn described(&self) -> String {
+    #[must_use]
+    pub fn described(&self) -> String {
         match self {
             Self::At(url) => url.clone(),
             Self::Replica { address, .. } => address.to_string(),
