@@ -9,7 +9,9 @@ use apiserver_component::{Apiserver, ApiserverConfiguration, EtcdMembers, NEEDS}
 use clap::Args;
 use component_runtime::{Context, Needs, ReplicaName, RuntimeError, SupervisedComponent};
 use naming_contract::{Component, ports};
+use serving_api_servers::ServingApiServers;
 use supervision::Configuration;
+use version_record::VersionRecord;
 
 /// What one API server is told, and where its etcd is.
 #[derive(Debug, Clone, Args)]
@@ -79,14 +81,60 @@ pub(crate) struct ApiserverArguments {
     /// Share of requests, 0 to 0.02, after which a client connects anew; only with two or more replicas
     #[arg(long, env = "PILOTHOUSE_GOAWAY_CHANCE", value_name = "SHARE")]
     goaway_chance: Option<f64>,
+    /// File shared by all API servers' supervisors: the highest version that all of them ever ran, below which none starts
+    #[arg(
+        long,
+        env = "PILOTHOUSE_VERSION_RECORD",
+        value_name = "FILE",
+        conflicts_with = "version_record_config_map"
+    )]
+    version_record: Option<PathBuf>,
+    /// The same in a ConfigMap of the management cluster, which is made once all API servers run one version
+    #[arg(long, env = "PILOTHOUSE_VERSION_RECORD_CONFIG_MAP", value_name = "NAME")]
+    version_record_config_map: Option<String>,
+    /// Each API server that may serve, this one among them; none may be more than one minor version apart (repeat)
+    /// [default: this one alone]
+    #[arg(
+        long = "serving-api-server",
+        env = "PILOTHOUSE_SERVING_API_SERVER",
+        value_name = "URL",
+        value_delimiter = ','
+    )]
+    serving_api_servers: Vec<String>,
+    /// Name and port behind which the API servers are that serve now, one address each; none of these may be further apart
+    #[arg(
+        long,
+        env = "PILOTHOUSE_API_SERVER_REPLICAS",
+        value_name = "HOST:PORT",
+        conflicts_with = "serving_api_servers"
+    )]
+    api_server_replicas: Option<ReplicaName>,
     /// File with a JSON list: the entries of the `jwt` list of Kubernetes' authentication configuration; changes are taken up
     #[arg(long, env = "PILOTHOUSE_JWT_AUTHENTICATORS", value_name = "FILE")]
     jwt_authenticators: Option<PathBuf>,
 }
 
 impl ApiserverArguments {
-    fn configuration(self) -> ApiserverConfiguration {
+    fn version_record(&self, context: &Context) -> Result<Option<VersionRecord>, RuntimeError> {
+        if let Some(name) = &self.version_record_config_map {
+            return Ok(Some(VersionRecord::config_map(context.management.api()?, name)));
+        }
+        Ok(self.version_record.as_ref().map(VersionRecord::file))
+    }
+
+    fn configuration(self, version_record: Option<VersionRecord>) -> ApiserverConfiguration {
         ApiserverConfiguration {
+            version_record,
+            serving_api_servers: match self.api_server_replicas {
+                Some(replicas) => {
+                    ServingApiServers::Behind { replicas, server_name: EVERY_API_SERVERS_NAME.to_owned() }
+                }
+                None if self.serving_api_servers.is_empty() => {
+                    let own = preflight::reached_at(self.bind_address, self.secure_port);
+                    ServingApiServers::Listed(vec![format!("https://{own}")])
+                }
+                None => ServingApiServers::Listed(self.serving_api_servers),
+            },
             etcd: EtcdMembers { endpoints: self.etcd_endpoints, replicas: self.etcd_members },
             bind_address: self.bind_address,
             secure_port: self.secure_port,
@@ -103,6 +151,9 @@ impl ApiserverArguments {
     }
 }
 
+/// In the certificate of each API server; the one by which they reach each other.
+const EVERY_API_SERVERS_NAME: &str = "kubernetes.default.svc";
+
 impl SupervisedComponent for ApiserverArguments {
     const COMPONENT: Component = Component::KubeApiserver;
     const ABOUT: &'static str =
@@ -114,10 +165,11 @@ impl SupervisedComponent for ApiserverArguments {
     }
 
     fn policy(&self) -> Configuration {
-        self.clone().configuration().policy()
+        self.clone().configuration(None).policy()
     }
 
     fn supervised(self, context: Context) -> Result<Apiserver, RuntimeError> {
-        Apiserver::new(self.configuration(), context)
+        let record = self.version_record(&context)?;
+        Apiserver::new(self.configuration(record), context)
     }
 }

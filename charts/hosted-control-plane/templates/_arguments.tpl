@@ -21,6 +21,7 @@
 {{- define "pilothouse.supervisorArguments" -}}
 {{ include "pilothouse.commonArguments" . }}
 - --pod-address=$(POD_IP)
+- --pod-uid=$(POD_UID)
 - --restart-lease={{ include "pilothouse.name" (list .root (printf "restart-%s" .name)) }}
 {{- end }}
 

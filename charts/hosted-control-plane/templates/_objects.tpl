@@ -47,10 +47,14 @@ subjects:
   verbs: [{{ index . 4 | join ", " }}]
 {{- end }}
 
-{{/* What every supervisor may: read the trust bundles, and take turns with its replicas: list context component. */}}
+{{/* What every supervisor may: read the trust bundles, take turns with its replicas, and tell what it refuses as an Event of
+     its Pod, whose name nobody knows beforehand: list context component. */}}
 {{- define "pilothouse.supervisorRules" -}}
 {{ include "pilothouse.rule" (list (first .) "" "configmaps" (list "trust") (list "get" "watch")) }}
 {{ include "pilothouse.rule" (list (first .) "coordination.k8s.io" "leases" (list (printf "restart-%s" (last .))) (list "get" "create" "update" "patch")) }}
+- apiGroups: [""]
+  resources: [events]
+  verbs: [create]
 {{- end }}
 
 {{/* PodDisruptionBudget: list context component unhealthy-pod-eviction-policy. */}}

@@ -6,11 +6,11 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use certificates::{Authority, Profile};
-use component_flags::kube_apiserver;
+use component_flags::{Release, kube_apiserver};
 use component_runtime::{Context, RuntimeError};
 use conditions::{Pace, Progress, Silent, wait_for};
 use kubernetes_health::{HealthAnswer, HealthProbe};
-use preflight::{UpstreamBinary, reached_at, wait_for_port, when_there_is_space};
+use preflight::{Checked, UpstreamBinary, reached_at, wait_for_port, when_there_is_space};
 use supervision::{ChildCommand, ChildEnding, Health, PrepareError, Supervised};
 
 use crate::ApiserverConfiguration;
@@ -19,6 +19,7 @@ use crate::flags::flags;
 use crate::liveness::alive;
 use crate::rendered::{RenderError, Rendered};
 use crate::senseless_drain::no_quorum;
+use crate::upgrade::{Recording, Upgrades};
 
 /// How long one look waits for an answer; the driver gives a look 1.4 s.
 const PATIENCE: Duration = Duration::from_millis(1200);
@@ -35,6 +36,8 @@ pub struct Apiserver {
     livez: HealthProbe,
     readyz: HealthProbe,
     last_readiness: std::cell::RefCell<Result<(), String>>,
+    upgrades: Rc<Upgrades>,
+    recording: Recording,
 }
 
 impl Apiserver {
@@ -48,7 +51,17 @@ impl Apiserver {
         let front = configuration.etcd.front(&etcd_client, tell)?;
         let bundle = paths.trust(Authority::Cluster);
         let base = format!("https://{}", reached_at(configuration.bind_address, configuration.secure_port));
+        let upgrades = Upgrades {
+            record: configuration.version_record.clone(),
+            serving: configuration.serving_api_servers.clone(),
+            files: paths.leaf(Profile::ApiserverKubeletClient, Authority::Cluster),
+            note: paths.configuration(ALLOWED_VERSION),
+            board: context.board.clone(),
+            events: context.events.clone(),
+        };
         Ok(Self {
+            upgrades: Rc::new(upgrades),
+            recording: Recording::default(),
             binary: UpstreamBinary::new(context.child.program.clone()),
             etcd: EtcdQuorum {
                 endpoints: front.as_ref().map_or_else(
@@ -68,12 +81,12 @@ impl Apiserver {
         })
     }
 
-    async fn argv(&self) -> Result<Vec<String>, PrepareError> {
+    async fn checked(&self) -> Result<Checked, PrepareError> {
         let flags = flags(&self.configuration, &self.etcd.endpoints, &self.context.paths);
         let operators = &self.context.child.extra_arguments;
         let render = |version| kube_apiserver(version, &flags, operators);
         // Quiet: the wait for etcd beside it is what people want to read about.
-        Ok(self.binary.checked(render, operators, &Silent).await?.argv)
+        Ok(self.binary.checked(render, operators, &Silent).await?)
     }
 
     /// A check of etcd takes 2 s to fail, longer than a look: until then the last answer stands.
@@ -89,9 +102,12 @@ impl Apiserver {
 }
 
 const NOT_ASKED: &str = "not asked yet";
+/// Name of the note about the version that was allowed.
+const ALLOWED_VERSION: &str = "allowed-version";
 
 impl Supervised for Apiserver {
     async fn prepare(&self, progress: &dyn Progress) -> Result<ChildCommand, PrepareError> {
+        self.recording.end();
         self.livez.forget();
         self.readyz.forget();
         *self.last_readiness.borrow_mut() = Err(NOT_ASKED.to_owned());
@@ -101,11 +117,14 @@ impl Supervised for Apiserver {
             wait_for(&mut etcd, Pace::EAGER, progress).await;
             Ok(())
         };
-        let (arguments, ()) = tokio::try_join!(self.argv(), quorum)?;
+        let (checked, ()) = tokio::try_join!(self.checked(), quorum)?;
+        let version = Release::from(checked.version);
+        self.upgrades.until_allowed(version, progress).await;
         wait_for_port(self.configuration.listens_at(), progress).await?;
+        self.recording.begin(&self.upgrades, version);
         Ok(ChildCommand {
             program: self.context.child.program.clone(),
-            arguments,
+            arguments: checked.argv,
             environment: BTreeMap::new(),
         })
     }
@@ -126,5 +145,7 @@ impl Supervised for Apiserver {
         no_quorum(async || self.etcd.read().await).await
     }
 
-    async fn ended(&self, _ending: ChildEnding, _stopping: bool) {}
+    async fn ended(&self, _ending: ChildEnding, _stopping: bool) {
+        self.recording.end();
+    }
 }

@@ -8,12 +8,14 @@ use std::time::Duration;
 use certificates::{Authority, Profile, SharedKeySet};
 use component_runtime::Needs;
 use health_endpoints::ReloadBehaviour::{NeedsRestart, Reloads, ReloadsLate};
+use serving_api_servers::ServingApiServers;
 use supervision::{Configuration, GoodEndings};
+use version_record::VersionRecord;
 
 use crate::EtcdMembers;
 
 /// What one API server is told.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct ApiserverConfiguration {
     /// Where etcd is.
     pub etcd: EtcdMembers,
@@ -38,6 +40,10 @@ pub struct ApiserverConfiguration {
     pub send_retry_after: bool,
     /// Share of requests after which a client connects anew; none with a single replica.
     pub goaway_chance: Option<f64>,
+    /// The highest version that all API servers ever ran; none: it is neither asked nor written.
+    pub version_record: Option<VersionRecord>,
+    /// The API servers that may serve, this one among them.
+    pub serving_api_servers: ServingApiServers,
     /// A JSON list of entries for the `jwt` list of the `AuthenticationConfiguration`.
     pub jwt_authenticators: Option<PathBuf>,
 }

@@ -10,6 +10,7 @@ mod liveness;
 mod members;
 mod rendered;
 mod senseless_drain;
+mod upgrade;
 
 pub use component::Apiserver;
 pub use configuration::{ApiserverConfiguration, NEEDS};

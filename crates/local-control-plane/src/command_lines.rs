@@ -82,6 +82,8 @@ fn kube_apiserver(line: &mut Line<'_>) {
         let client = address(blueprint, Component::Etcd, ordinal, PortUse::Secure);
         line.flag("--etcd-endpoint", format!("https://{client}"));
     }
+    line.path("--version-record", &blueprint.paths.version_record());
+    line.serving_api_servers();
     line.serving();
     // Where its twin finds it; what clients outside use is told by cluster-bootstrap.
     line.flag("--advertise-address", LOOPBACK);
@@ -106,10 +108,7 @@ fn leader_elected(line: &mut Line<'_>) {
     line.common();
     let blueprint = line.blueprint;
     line.flag("--api-server", front_url(blueprint.settings));
-    for ordinal in 0..count(blueprint.settings, Component::KubeApiserver) {
-        let server = address(blueprint, Component::KubeApiserver, ordinal, PortUse::Secure);
-        line.flag("--serving-api-server", format!("https://{server}"));
-    }
+    line.serving_api_servers();
     line.serving();
     line.supervision(CONTROLLER_DRAIN_BUDGET);
 }
@@ -189,6 +188,13 @@ impl<'a> Line<'a> {
     fn serving(&mut self) {
         self.flag("--bind-address", LOOPBACK);
         self.flag("--secure-port", self.address(PortUse::Secure).port());
+    }
+
+    fn serving_api_servers(&mut self) {
+        for ordinal in 0..count(self.blueprint.settings, Component::KubeApiserver) {
+            let server = address(self.blueprint, Component::KubeApiserver, ordinal, PortUse::Secure);
+            self.flag("--serving-api-server", format!("https://{server}"));
+        }
     }
 
     fn supervision(&mut self, drain_budget: u64) {

@@ -68,6 +68,12 @@ impl StatePaths {
         self.root.join("cluster-record.json")
     }
 
+    /// The highest version that all API servers ever ran together.
+    #[must_use]
+    pub fn version_record(&self) -> PathBuf {
+        self.root.join("version-record.json")
+    }
+
     /// The administrators' kubeconfig.
     #[must_use]
     pub fn kubeconfig(&self) -> PathBuf {

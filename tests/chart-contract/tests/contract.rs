@@ -2,7 +2,9 @@
 
 use anyhow::{Context, Result};
 use chart_contract::{Flags, Rendered, container, strings, understood};
-use naming_contract::objects::{CLUSTER_RECORD_KEY, KUBECONFIG_KEY, LONGEST_RELEASE_NAME};
+use naming_contract::objects::{
+    CLUSTER_RECORD_KEY, KUBECONFIG_KEY, LONGEST_RELEASE_NAME, VERSION_RECORD_KEY,
+};
 use naming_contract::{Component, ReleaseObjects, ports};
 use serde_json::Value;
 
@@ -156,7 +158,7 @@ fn names_are_those_of_the_contract() -> Result<()> {
         rendered.object("StatefulSet", &demo.component(Component::Etcd))?["spec"]["serviceName"],
         peers.as_str()
     );
-    assert_eq!(CLUSTER_RECORD_KEY, "record.json");
+    assert_eq!((CLUSTER_RECORD_KEY, VERSION_RECORD_KEY), ("record.json", "kubernetes"));
     let test = rendered.object("Pod", "demo-test")?;
     let volumes = test["spec"]["volumes"].to_string();
     assert!(volumes.contains(&demo.kubeconfig()), "{volumes}");
@@ -201,6 +203,9 @@ fn addresses_and_objects_in_arguments_are_those_of_the_contract() -> Result<()> 
                     ports::ETCD_CLIENT
                 ));
                 has(format!("--etcd-members={}:{}", host(demo.etcd_peers()), ports::ETCD_CLIENT));
+                has(format!("--version-record-config-map={}", demo.version_record()));
+                let replicas = host(demo.apiserver_replicas());
+                has(format!("--api-server-replicas={replicas}:{}", ports::KUBE_APISERVER));
             }
             _ => has(format!(
                 "--api-server=https://{}:{}",
@@ -256,7 +261,7 @@ fn rights_are_those_of_the_contract_and_no_more() -> Result<()> {
                 vec![
                     right("", "secrets", &secrets, "get create patch update watch"),
                     right("", "configmaps", &[demo.trust(), demo.anchor()], "get create patch update"),
-                    right("", "configmaps", &[demo.cluster_record()], "get update"),
+                    right("", "configmaps", &[demo.cluster_record(), demo.version_record()], "get update"),
                     right("", "pods", &[], "get"),
                     right("", "serviceaccounts", &accounts, "get"),
                     right("", "services", &[demo.component(Component::KubeApiserver)], "get watch"),
@@ -273,8 +278,12 @@ fn rights_are_those_of_the_contract_and_no_more() -> Result<()> {
                     &[demo.restart_lease(component)],
                     "get create update patch",
                 ),
+                right("", "events", &[], "create"),
             ],
         };
+        if component == Component::KubeApiserver {
+            expected.push(right("", "configmaps", &[demo.version_record()], "get create patch update"));
+        }
         if component == Component::Etcd {
             expected.push(right("apps", "statefulsets", &[demo.component(component)], "get"));
             expected.push(right("", "configmaps", &[demo.cluster_record()], "get create patch update watch"));

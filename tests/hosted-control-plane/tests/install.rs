@@ -151,7 +151,11 @@ async fn what_is_kept(tenant: &Tenant) {
         let listed = maps.list(&ListParams::default()).await.unwrap().items;
         let mut kept: Vec<String> = listed.into_iter().map(|map| names(map.metadata)).collect();
         kept.sort();
-        if kept == ["demo-etcd-record", "kube-root-ca.crt"] { Ok(()) } else { Err(kept) }
+        if kept == ["demo-etcd-record", "demo-version-record", "kube-root-ca.crt"] {
+            Ok(())
+        } else {
+            Err(kept)
+        }
     })
     .await;
     let claims = tenant.objects::<PersistentVolumeClaim>().list(&ListParams::default()).await.unwrap().items;

@@ -1,5 +1,5 @@
 //! The Secrets with keys while this replica runs: put back when one is deleted, told when one is changed, and owned by
-//! nobody, so that they outlive the release, unless the operator wants them gone with it; so is etcd's cluster record.
+//! nobody, so that they outlive the release, unless the operator wants them gone with it; so are the records of etcd and of versions.
 //! Refuses to change what is in them.
 
 use std::collections::BTreeMap;
@@ -56,9 +56,11 @@ impl Release {
             }
             self.own(&mut secret, anchor.as_ref(), &mut tended).await?;
         }
-        // Made by etcd's supervisors, later than the keys: it is looked at again every minute.
-        if let Some(mut record) = find::<ConfigMap>(&self.api, &self.objects.cluster_record()).await? {
-            self.own(&mut record, anchor.as_ref(), &mut tended).await?;
+        // Made by the supervisors of etcd and of the API servers, later than the keys: looked at again every minute.
+        for name in [self.objects.cluster_record(), self.objects.version_record()] {
+            if let Some(mut record) = find::<ConfigMap>(&self.api, &name).await? {
+                self.own(&mut record, anchor.as_ref(), &mut tended).await?;
+            }
         }
         if changed.is_empty() {
             return Ok(tended);
