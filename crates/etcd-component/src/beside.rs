@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use cluster_record::{ClusterRecord, RecordStore};
+use component_flags::Release;
 use etcd_membership::{ELECTION_LIMIT, MemberId, RejoinLock};
 use health_endpoints::StatusBoard;
 use tokio::task::JoinSet;
@@ -49,6 +50,8 @@ pub(crate) struct Seen {
     pub(crate) leads: Cell<bool>,
     /// Its id, once known.
     pub(crate) member: Cell<Option<MemberId>>,
+    /// The cluster's version, once written down.
+    pub(crate) cluster_version: Cell<Option<Release>>,
     /// Whether its data was there and is not there any more.
     pub(crate) data_is_gone: Cell<bool>,
     /// How many peers answered a linearizable read, and when.
@@ -61,6 +64,7 @@ impl Seen {
         self.served.set(None);
         self.leads.set(false);
         self.member.set(None);
+        self.cluster_version.set(None);
         self.data_is_gone.set(false);
         self.peers_serving.set(None);
     }

@@ -88,6 +88,7 @@ impl Member {
         let status = own.status(CALL_LIMIT).await?;
         self.tell(&status);
         self.remember_identity(&status, remembered).await;
+        self.remember_cluster_version(&status).await;
         if self.seen.serves.get() && !status.learner {
             self.note_crashes(CrashNote::default()).await;
             self.remember_in_record(remembered).await;

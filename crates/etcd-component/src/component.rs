@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use certificates::{Authority, Profile};
-use component_flags::etcd;
+use component_flags::{EtcdVersion, etcd};
 use component_runtime::{Context, RuntimeError};
 use conditions::{Backoff, Progress, Silent};
 use durable_files::FileLock;
@@ -21,7 +21,6 @@ use preflight::{UpstreamBinary, wait_for_port};
 use supervision::{ChildCommand, ChildEnding, Health, PrepareError, Supervised};
 use tokio::time::{Instant, timeout};
 
-use crate::EtcdConfiguration;
 use crate::act::{Start, StepError};
 use crate::addresses::Addresses;
 use crate::beside::{Member, Seen, Tasks, now};
@@ -29,6 +28,7 @@ use crate::members::{Look, Members};
 use crate::own_member::OwnMember;
 use crate::peers::Peers;
 use crate::volume::{VolumeError, VolumeFiles};
+use crate::{EtcdConfiguration, version};
 
 /// A read that takes longer is no service; the driver gives a look 1.4 s in all.
 const READ_LIMIT: Duration = Duration::from_millis(1100);
@@ -197,11 +197,11 @@ impl EtcdMember {
         })
     }
 
-    /// Whether the binary takes its flags, asked while everything else is waited for. How the member starts changes
-    /// values only.
-    async fn check_flags(&self) -> Result<(), PrepareError> {
+    /// Its version, if the binary takes its flags; asked before anything is done for the cluster. How the member starts
+    /// changes values only.
+    async fn check_flags(&self) -> Result<EtcdVersion, PrepareError> {
         let argv = self.argv(self.member.start_on_data())?;
-        Ok(self.binary.checked_flags(&argv, &self.context.child.extra_arguments, &Silent).await?)
+        Ok(self.binary.checked_etcd(&argv, &self.context.child.extra_arguments, &Silent).await?)
     }
 
     /// The member's own liveness counts only while others could do its work: killing it must help somebody.
@@ -229,7 +229,9 @@ impl Supervised for EtcdMember {
     async fn prepare(&self, progress: &dyn Progress) -> Result<ChildCommand, PrepareError> {
         self.tasks.end();
         self.member.seen.forget();
-        let (start, ()) = tokio::try_join!(Box::pin(self.until_start(progress)), self.check_flags())?;
+        let version = self.check_flags().await?;
+        version::until_allowed(&self.member, &self.context.events, version.into(), progress).await;
+        let start = Box::pin(self.until_start(progress)).await?;
         for address in self.addresses.all() {
             wait_for_port(address, progress).await?;
         }

@@ -13,6 +13,7 @@ mod members;
 mod own_member;
 mod peers;
 mod space;
+mod version;
 mod volume;
 
 pub use component::EtcdMember;

@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use cluster_record::random_identifier;
+use component_flags::Release;
 use durable_files::{
     FileError, FileLock, create_private_directory, read_limited, take_volume_directory, write_private,
 };
@@ -24,6 +25,7 @@ const SMALL_FILE: u64 = 16 * 1024;
 const DATA: &str = "member-data";
 const ASIDE: &str = "member-data.aside-";
 const MEMBERS: &str = "members.json";
+const CLUSTER_VERSION: &str = "cluster-version";
 
 /// Why the volume cannot be used now.
 #[derive(Debug, thiserror::Error)]
@@ -148,6 +150,19 @@ impl VolumeFiles {
             }
         }
         Ok(aside)
+    }
+
+    /// The version that the cluster was at, if this volume's data ever served; another volume's is none of ours.
+    pub(crate) fn cluster_version(&self) -> Result<Option<Release>, VolumeError> {
+        if !self.has_data()? {
+            return Ok(None);
+        }
+        let text = self.small_file(CLUSTER_VERSION)?;
+        Ok(text.and_then(|bytes| Release::parse(&String::from_utf8_lossy(&bytes)).ok()))
+    }
+
+    pub(crate) fn write_cluster_version(&self, version: Release) -> Result<(), VolumeError> {
+        Ok(write_private(&self.root.join(CLUSTER_VERSION), format!("{version}\n").as_bytes())?)
     }
 
     pub(crate) fn crash_note(&self) -> Result<CrashNote, VolumeError> {

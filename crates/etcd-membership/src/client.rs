@@ -126,6 +126,8 @@ pub struct MemberStatus {
     pub used_bytes: u64,
     /// Bytes it may have; none before etcd 3.6.
     pub quota_bytes: Option<u64>,
+    /// The version of its storage: that on which all members have agreed; none before etcd 3.6, and while it begins.
+    pub storage_version: Option<String>,
 }
 
 /// A member with the alarm NOSPACE.
@@ -185,6 +187,7 @@ impl MemberClient {
             database_bytes: u64::try_from(answer.db_size()).unwrap_or(0),
             used_bytes: u64::try_from(answer.raft_used_db_size()).unwrap_or(0),
             quota_bytes: u64::try_from(answer.db_size_quota()).ok().filter(|quota| *quota > 0),
+            storage_version: Some(answer.storage_version().to_owned()).filter(|text| !text.is_empty()),
         })
     }
 

@@ -1,7 +1,7 @@
 //! The check of a Kubernetes component: version and whole argv in one question where possible.
 //! Refuses to look further than the binary's own parser: what only fails at run time shows as a crash.
 
-use component_flags::{ArgumentError, KubernetesVersion};
+use component_flags::{ArgumentError, EtcdVersion, KubernetesVersion};
 use conditions::Progress;
 
 use crate::complaint::accused;
@@ -60,6 +60,20 @@ impl UpstreamBinary {
                 tracing::debug!(program = %self.program().display(), complaint, "its flags cannot be checked beforehand");
                 Ok(())
             }
+            Answer::Refusal(complaint) => Err(self.flags_error(None, complaint, operators)),
+        }
+    }
+
+    /// Makes sure that an etcd takes this argv; its version.
+    pub async fn checked_etcd(
+        &self,
+        argv: &[String],
+        operators: &[String],
+        progress: &dyn Progress,
+    ) -> Result<EtcdVersion, BinaryError> {
+        match self.ask(argv, progress).await? {
+            Answer::Version(printed) => EtcdVersion::parse(&printed)
+                .map_err(|source| BinaryError::Version { program: self.program().to_owned(), source }),
             Answer::Refusal(complaint) => Err(self.flags_error(None, complaint, operators)),
         }
     }
