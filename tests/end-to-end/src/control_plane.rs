@@ -1,5 +1,6 @@
 //! A whole control plane under `pilothouse up`, in a directory of its own; gone when dropped, also when a test fails.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -47,6 +48,12 @@ pub struct Instance {
     /// etcd's data.
     #[serde(default)]
     pub data_directory: Option<PathBuf>,
+    /// What its present wait last saw.
+    #[serde(default)]
+    pub last_observation: Option<String>,
+    /// What only its component knows.
+    #[serde(default)]
+    pub details: BTreeMap<String, String>,
 }
 
 /// A running control plane.
@@ -54,6 +61,7 @@ pub struct Instance {
 pub struct ControlPlane {
     directory: TempDir,
     port: u16,
+    components: PathBuf,
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
     process: Option<Child>,
@@ -81,6 +89,7 @@ impl ControlPlane {
         Self {
             directory: TempDir::with_prefix("pilothouse-test-").expect("a temporary directory"),
             port: free_port(),
+            components: components(),
             arguments: arguments.iter().map(|argument| (*argument).to_owned()).collect(),
             environment: Vec::new(),
             process: None,
@@ -91,6 +100,11 @@ impl ControlPlane {
     pub fn set_environment(&mut self, environment: &[(&str, &str)]) {
         let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
         self.environment = environment.iter().map(owned).collect();
+    }
+
+    /// Other upstream binaries for the next [`Self::start`].
+    pub fn set_components(&mut self, directory: &Path) {
+        directory.clone_into(&mut self.components);
     }
 
     /// Other arguments for the next [`Self::start`].
@@ -104,7 +118,7 @@ impl ControlPlane {
         let spawn = Spawn::new(binary("pilothouse"))
             .arguments(["up", "--name", "test", "--log-format", "text"])
             .arguments([Path::new("--state-dir"), &state])
-            .arguments([Path::new("--components"), &components()])
+            .arguments([Path::new("--components"), &self.components])
             .arguments(["--port", &self.port.to_string()])
             .arguments(&self.arguments);
         let spawn = self

@@ -8,6 +8,12 @@ pub fn components() -> PathBuf {
     directory("PILOTHOUSE_COMPONENTS")
 }
 
+/// The same of the minor version before, from which an upgrade begins.
+#[must_use]
+pub fn components_before() -> PathBuf {
+    directory("PILOTHOUSE_UPGRADE_FROM")
+}
+
 /// An upstream binary.
 #[must_use]
 pub fn component(name: &str) -> PathBuf {

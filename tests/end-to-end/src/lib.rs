@@ -20,7 +20,7 @@ mod wait;
 mod writer;
 
 pub use control_plane::{ControlPlane, Instance, pilothouse};
-pub use environment::{binary, component, components, fake_clock, supervisor_of};
+pub use environment::{binary, component, components, components_before, fake_clock, supervisor_of};
 pub use kubernetes::{client, create_namespace, lease_holder};
 pub use lease_history::{Held, LeaseHistory};
 pub use leftovers::{assert_nothing_left, processes_of};
