@@ -13,6 +13,8 @@ pub struct PodView {
     pub uid: String,
     /// The component it runs, by its label.
     pub component: String,
+    /// The image of its first container.
+    pub image: String,
     /// The node that it is bound to.
     pub node: Option<String>,
     /// Its address.
@@ -49,6 +51,7 @@ fn view(pod: Pod) -> PodView {
             .labels
             .and_then(|mut labels| labels.remove("app.kubernetes.io/component"))
             .unwrap_or_default(),
+        image: pod.spec.as_ref().and_then(|spec| spec.containers.first()?.image.clone()).unwrap_or_default(),
         node: pod.spec.and_then(|spec| spec.node_name),
         address: status.pod_ip,
         ready: status.conditions.iter().flatten().any(|condition| ready(&condition.type_, &condition.status)),

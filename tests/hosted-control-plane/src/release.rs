@@ -86,6 +86,12 @@ impl<'a> Release<'a> {
         self.helm.succeeds(&line, HELM_LIMIT).await
     }
 
+    /// `helm rollback`, to the revision before the last.
+    pub async fn roll_back(&self) -> Told {
+        let line = ["rollback", &self.name, "--namespace", self.tenant.namespace()];
+        self.helm.succeeds(&line, HELM_LIMIT).await
+    }
+
     /// `helm test`.
     pub async fn test(&self) -> Told {
         let line = ["test", &self.name, "--namespace", self.tenant.namespace(), "--timeout=180s"];

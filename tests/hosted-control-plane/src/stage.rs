@@ -3,7 +3,10 @@
 
 use std::path::{Path, PathBuf};
 
-use management_cluster::{Binaries, ManagementCluster, NodeMonitor, Options, user_directory};
+use end_to_end::{components, components_before};
+use management_cluster::{
+    Binaries, ComponentVersions, ManagementCluster, NodeMonitor, Options, user_directory,
+};
 
 /// Three nodes, made for one test.
 pub struct Stage {
@@ -16,19 +19,36 @@ pub struct Stage {
 impl Stage {
     /// Brings the nodes up; with a `monitor`, dead ones are noticed sooner than upstream's 50 s.
     pub async fn up(name: &str, monitor: Option<NodeMonitor>) -> Self {
+        Self::with(name, monitor, Vec::new()).await
+    }
+
+    /// The same with the images of a control plane of the minor version before as well; both versions, the older one first.
+    pub async fn to_upgrade(name: &str) -> (Self, [ComponentVersions; 2]) {
+        let (before, after) = (components_before(), components());
+        let versions =
+            [ComponentVersions::of(&before).await.unwrap(), ComponentVersions::of(&after).await.unwrap()];
+        (Self::with(name, None, vec![before]).await, versions)
+    }
+
+    async fn with(name: &str, monitor: Option<NodeMonitor>, further: Vec<PathBuf>) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let cluster = cluster(&directory.path().join("state"), name, monitor).await;
+        let cluster = cluster(&directory.path().join("state"), name, monitor, further).await;
         Self { cluster, _directory: Some(directory) }
     }
 
     /// The same in the user's directory of that name: what a killed run left there is removed first.
     pub async fn up_where_others_were(name: &str) -> Self {
         let state = user_directory("XDG_STATE_HOME", ".local/state").join("pilothouse-management-cluster");
-        Self { cluster: cluster(&state.join(name), name, None).await, _directory: None }
+        Self { cluster: cluster(&state.join(name), name, None, Vec::new()).await, _directory: None }
     }
 }
 
-async fn cluster(directory: &Path, name: &str, monitor: Option<NodeMonitor>) -> ManagementCluster {
+async fn cluster(
+    directory: &Path,
+    name: &str,
+    monitor: Option<NodeMonitor>,
+    further_components: Vec<PathBuf>,
+) -> ManagementCluster {
     let binaries = Binaries {
         ours: variable("PILOTHOUSE_BINARIES"),
         components: variable("PILOTHOUSE_COMPONENTS"),
@@ -38,6 +58,7 @@ async fn cluster(directory: &Path, name: &str, monitor: Option<NodeMonitor>) -> 
     let mut options = Options::new(directory.to_owned(), cache, binaries);
     options.name = name.to_owned();
     options.node_monitor = monitor;
+    options.further_components = further_components;
     options.images = archives();
     options.tells = true;
     ManagementCluster::up(options).await.expect("three nodes are Ready")

@@ -1,6 +1,7 @@
 //! `pilothouse status` as an operator runs it against the management cluster.
 //! Refuses to read more of a row than programs may rely on.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -33,6 +34,11 @@ pub struct StatusRow {
     pub node: Option<String>,
     /// etcd's data.
     pub data_directory: Option<PathBuf>,
+    /// What its present wait last saw.
+    pub last_observation: Option<String>,
+    /// What only its component knows.
+    #[serde(default)]
+    pub details: BTreeMap<String, String>,
 }
 
 /// What the command told.

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use crate::command::{Ran, kubectl};
 use crate::error::{ClusterError, Result};
+use crate::images::ComponentVersions;
 use crate::layout::{Layout, NodeNumber};
 use crate::machine::Machine;
 use crate::node::Node;
@@ -90,8 +91,11 @@ impl ManagementCluster {
         options.tell("starting the control plane");
         wire::boot(&wire, &self.layout, options, &self.record).await?;
         wire.order(&format!("start {}", wire::CONTROL_PLANE)).await?;
-        let (kubernetes, etcd) = images::versions(&options.binaries).await?;
-        let stand_ins = images::stand_ins(&options.binaries, &kubernetes, &etcd);
+        let mut stand_ins = images::of_nodes(&options.binaries).to_vec();
+        for components in std::iter::once(&options.binaries.components).chain(&options.further_components) {
+            let versions = ComponentVersions::of(components).await?;
+            stand_ins.extend(images::of_control_plane(components, &versions));
+        }
         let mut archives = images::build_all(&stand_ins, &options.image_cache).await?;
         archives.extend(options.images.iter().cloned());
         options.tell(&format!(

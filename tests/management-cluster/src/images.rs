@@ -29,50 +29,57 @@ pub(crate) struct StandIn {
     entrypoint: bool,
 }
 
-/// The images of a cluster whose control plane components are of these versions.
-pub(crate) fn stand_ins(binaries: &Binaries, kubernetes: &str, etcd: &str) -> Vec<StandIn> {
-    let tool = |name: &str| binaries.node_tools.join(name);
-    let component = |name: &str| binaries.components.join(name);
-    let image = |reference: String, binary: PathBuf, path: String, entrypoint: bool| StandIn {
+/// What every cluster needs for its own Pods.
+pub(crate) fn of_nodes(binaries: &Binaries) -> [StandIn; 2] {
+    let image = |reference: &str, name: &str| StandIn {
+        reference: reference.to_owned(),
+        binary: binaries.node_tools.join(name),
+        path: format!("/{name}"),
+        entrypoint: true,
+    };
+    [image(SANDBOX_IMAGE, "pause"), image(DNS_IMAGE, "coredns")]
+}
+
+/// The images of a control plane of these versions, from the binaries in a directory.
+pub(crate) fn of_control_plane(components: &Path, versions: &ComponentVersions) -> Vec<StandIn> {
+    let ComponentVersions { kubernetes, etcd } = versions;
+    let image = |reference: String, name: &str, directory: &str, entrypoint: bool| StandIn {
         reference,
-        binary,
-        path,
+        binary: components.join(name),
+        path: format!("{directory}/{name}"),
         entrypoint,
     };
     let mut images = vec![
-        image(SANDBOX_IMAGE.to_owned(), tool("pause"), "/pause".to_owned(), true),
-        image(DNS_IMAGE.to_owned(), tool("coredns"), "/coredns".to_owned(), true),
         // kubeadm's name for it: the version and the number of the image build.
-        image(
-            format!("registry.k8s.io/etcd:{etcd}-0"),
-            component("etcd"),
-            "/usr/local/bin/etcd".to_owned(),
-            false,
-        ),
-        image(
-            format!("registry.k8s.io/kubectl:v{kubernetes}"),
-            component("kubectl"),
-            "/bin/kubectl".to_owned(),
-            true,
-        ),
+        image(format!("registry.k8s.io/etcd:{etcd}-0"), "etcd", "/usr/local/bin", false),
+        image(format!("registry.k8s.io/kubectl:v{kubernetes}"), "kubectl", "/bin", true),
     ];
     for name in ["kube-apiserver", "kube-controller-manager", "kube-scheduler"] {
-        let reference = format!("registry.k8s.io/{name}:v{kubernetes}");
-        images.push(image(reference, component(name), format!("/usr/local/bin/{name}"), false));
+        images.push(image(format!("registry.k8s.io/{name}:v{kubernetes}"), name, "/usr/local/bin", false));
     }
     images
 }
 
-/// The versions that binaries tell, without the v.
-pub(crate) async fn versions(binaries: &Binaries) -> Result<(String, String)> {
-    let kubernetes =
-        Line::new(binaries.components.join("kube-apiserver")).arguments(["--version"]).run().await?;
-    let etcd = Line::new(binaries.components.join("etcd")).arguments(["--version"]).run().await?;
-    let word = |text: &str| {
-        let first = text.lines().next().unwrap_or_default();
-        first.split_whitespace().last().unwrap_or_default().trim_start_matches('v').to_owned()
-    };
-    Ok((word(&kubernetes.output), word(&etcd.output)))
+/// Versions without the v, as binaries tell them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ComponentVersions {
+    /// Of kube-apiserver, and of all that is released with it.
+    pub kubernetes: String,
+    /// Of etcd.
+    pub etcd: String,
+}
+
+impl ComponentVersions {
+    /// Asks the binaries in a directory of components.
+    pub async fn of(components: &Path) -> Result<Self> {
+        let kubernetes = Line::new(components.join("kube-apiserver")).arguments(["--version"]).run().await?;
+        let etcd = Line::new(components.join("etcd")).arguments(["--version"]).run().await?;
+        let word = |text: &str| {
+            let first = text.lines().next().unwrap_or_default();
+            first.split_whitespace().last().unwrap_or_default().trim_start_matches('v').to_owned()
+        };
+        Ok(Self { kubernetes: word(&kubernetes.output), etcd: word(&etcd.output) })
+    }
 }
 
 /// Builds what is not in the cache yet; the archives of all.
@@ -163,13 +170,10 @@ fn buildah(work: &Path, subcommand: &str) -> Result<Line> {
 mod tests {
     use super::*;
 
-    fn binaries() -> Binaries {
-        Binaries { ours: "/ours".into(), components: "/components".into(), node_tools: "/tools".into() }
-    }
-
     #[test]
     fn upstreams_images_have_upstreams_names_and_paths() {
-        let images = stand_ins(&binaries(), "1.37.2", "3.7.3");
+        let versions = ComponentVersions { kubernetes: "1.37.2".into(), etcd: "3.7.3".into() };
+        let images = of_control_plane(Path::new("/components"), &versions);
         let find = |reference: &str| images.iter().find(|image| image.reference == reference).unwrap();
         assert_eq!(find("registry.k8s.io/kube-apiserver:v1.37.2").path, "/usr/local/bin/kube-apiserver");
         assert_eq!(find("registry.k8s.io/etcd:3.7.3-0").path, "/usr/local/bin/etcd");

@@ -28,6 +28,7 @@ pub use cluster::{ManagementCluster, NodeState};
 pub use command::{Ran, kubectl};
 pub use dns::answers_for_kubernetes;
 pub use error::{ClusterError, Result};
+pub use images::ComponentVersions;
 pub use init::run as run_init;
 pub use leftovers::remove as remove_leftovers;
 pub use options::{Binaries, NodeMonitor, Options, default_image_cache, user_directory};

@@ -48,6 +48,8 @@ pub struct Options {
     pub control_plane: (u32, u32),
     /// Shortened node monitoring, for tests; upstream's when none.
     pub node_monitor: Option<NodeMonitor>,
+    /// Directories with components of other versions, of which images are loaded as well.
+    pub further_components: Vec<PathBuf>,
     /// More archives to load before it counts as up.
     pub images: Vec<PathBuf>,
     /// Whether progress is told on standard error.
@@ -73,6 +75,7 @@ impl Options {
             volumes_per_node: 8,
             control_plane: (1, 1),
             node_monitor: None,
+            further_components: Vec::new(),
             images: Vec::new(),
             tells: false,
         }
