@@ -63,12 +63,12 @@ pub(super) const STEPS: [Step; 13] = [
     Step {
         name: "hosted",
         purpose: "the chart and the images on three real nodes",
-        run: |run| hosted(run, &[]),
+        run: |run| hosted(run, None),
     },
     Step {
         name: "hosted-faults",
-        purpose: "dying Pods, volumes and nodes under load, and tenants beside each other",
-        run: |run| hosted(run, &["--ignored"]),
+        purpose: "dying Pods, volumes and nodes under load, upgrades, and tenants beside each other",
+        run: hosted_faults,
     },
 ];
 
@@ -110,7 +110,7 @@ fn end_to_end(run: &Run<'_>) -> Result<()> {
     let of_end_to_end = || tests(run, |package| package.name == END_TO_END);
     program::run(of_end_to_end()?.args(["--no-run", "--quiet"]))?;
     let mut renewal = of_end_to_end()?;
-    let renewal = renewal.args(["--", "--ignored", "--nocapture"]).stdin(Stdio::null());
+    let renewal = renewal.args(["--", "--ignored", "--nocapture", "--skip", UPGRADE]).stdin(Stdio::null());
     let mut renewal = renewal.spawn().context("cannot start the test of late renewals")?;
     let others = single_crates(run).and_then(|()| {
         program::run(of_end_to_end()?.args(["--no-fail-fast", "--", "--test-threads=1", "--nocapture"]))
@@ -135,17 +135,33 @@ fn robustness(run: &Run<'_>) -> Result<()> {
     program::run(command.args(["--", "--ignored", "--nocapture"]))
 }
 
-/// Nodes run one version, so these tests do; the others carry `--kubernetes`.
-fn hosted(run: &Run<'_>, which: &[&str]) -> Result<()> {
+/// What takes long, and what needs a second version: an upgrade on one machine, and upgrades on the nodes.
+fn hosted_faults(run: &Run<'_>) -> Result<()> {
+    let before = components::ensure(&Release::pinned(UPGRADE_FROM)?)?;
+    binaries()?;
+    let newest = Run { release: Release::pinned(DEFAULT_KUBERNETES)?, scratch: run.scratch };
+    let mut on_one_machine = tests(&newest, |package| package.name == END_TO_END)?;
+    on_one_machine.env("PILOTHOUSE_UPGRADE_FROM", &before);
+    program::run(on_one_machine.args(["--", "--ignored", "--nocapture", UPGRADE]))?;
+    hosted(run, Some(&before))
+}
+
+/// Nodes run one version, so these tests do; the others carry `--kubernetes`. With the components of the version before, those
+/// that take long.
+fn hosted(run: &Run<'_>, before: Option<&Path>) -> Result<()> {
     let run = Run { release: Release::pinned(DEFAULT_KUBERNETES)?, scratch: run.scratch };
     binaries()?;
     images::with_profile("ci")?;
-    if which.is_empty() {
+    if before.is_none() {
         program::run(tests(&run, |package| package.name == NODES)?.args(["--", "--ignored", "--nocapture"]))?;
     }
     let mut command = tests(&run, |package| package.name == HOSTED)?;
     management_cluster::stage(&mut command)?;
-    program::run(command.args(["--no-fail-fast", "--", "--test-threads=1", "--nocapture"]))
+    command.args(["--no-fail-fast", "--", "--test-threads=1", "--nocapture"]);
+    if let Some(before) = before {
+        command.env("PILOTHOUSE_UPGRADE_FROM", before).arg("--ignored");
+    }
+    program::run(&mut command)
 }
 
 /// The test files of some packages, all built as for `unit`: with fewer packages cargo would build everything anew.
@@ -169,6 +185,10 @@ fn cargo_test(run: &Run<'_>) -> Command {
 }
 
 const END_TO_END: &str = "end-to-end";
+/// The minor version before the default one.
+const UPGRADE_FROM: &str = "1.36";
+/// In the name of the one test of `end-to-end` that needs two versions.
+const UPGRADE: &str = "an_upgrade";
 const CHART_CONTRACT: &str = "chart-contract";
 const HOSTED: &str = "hosted-control-plane";
 const ROBUSTNESS: &str = "robustness";
