@@ -20,7 +20,7 @@ use version_skew::Permission;
 
 /// One question to one API server, and to the record.
 const ANSWER_LIMIT: Duration = Duration::from_secs(3);
-/// What was allowed before needs the record for nothing but to notice that it has risen.
+/// What was allowed before needs the others for nothing but to notice a change: it must not be kept from serving by them.
 const KNOWN_LIMIT: Duration = Duration::from_secs(1);
 const NOTE_LIMIT: u64 = 1024;
 const RECORD_EVERY: Duration = Duration::from_secs(2);
@@ -66,12 +66,15 @@ impl Upgrades {
         wait_for(&mut Allowed { upgrades: self, ours }, Pace::EAGER, progress).await;
     }
 
-    async fn serving(&self) -> AnsweredVersions {
-        self.serving.versions(&self.files, ANSWER_LIMIT).await.unwrap_or_else(|why| {
-            // Before the first API server there is nobody whose name could be looked up.
-            tracing::debug!(why, "no API server tells its version");
-            AnsweredVersions { answered: Vec::new(), silent: 0 }
-        })
+    /// Who serves; nobody if none answers in time, as before the first API server, whose name cannot be looked up.
+    async fn serving(&self, limit: Duration) -> AnsweredVersions {
+        let why = match timeout(limit, self.serving.versions(&self.files, limit)).await {
+            Ok(Ok(versions)) => return versions,
+            Ok(Err(why)) => why,
+            Err(_late) => format!("no answer within {limit:?}"),
+        };
+        tracing::debug!(why, "no API server tells its version");
+        AnsweredVersions { answered: Vec::new(), silent: 0 }
     }
 
     /// The record; the error says why it cannot be read.
@@ -106,7 +109,7 @@ impl Upgrades {
     async fn look(&self, ours: Release) -> Result<(), String> {
         let known = self.was_allowed(ours);
         let limit = if known { KNOWN_LIMIT } else { ANSWER_LIMIT };
-        let (record, serving) = tokio::join!(self.record(limit), self.serving());
+        let (record, serving) = tokio::join!(self.record(limit), self.serving(limit));
         let record = match record {
             Ok(record) => record,
             Err(why) if known => {
@@ -138,7 +141,7 @@ impl Upgrades {
                 settled = None;
                 continue;
             }
-            let seen = self.serving().await;
+            let seen = self.serving(ANSWER_LIMIT).await;
             let Some(common) =
                 (seen.silent == 0).then(|| version_skew::recorded(None, ours, &seen.answered)).flatten()
             else {
