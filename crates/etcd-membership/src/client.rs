@@ -227,6 +227,13 @@ impl MemberClient {
         }
     }
 
+    /// Asks this member, which leads, to hand leadership to another one. Loses more writes than a stop, in which etcd does so
+    /// by itself.
+    pub async fn hand_over(&self, heir: MemberId) -> Result<(), EtcdError> {
+        let mut client = self.client.clone();
+        self.within(CHANGE_LIMIT, "hand leadership over", client.move_leader(heir.0)).await.map(drop)
+    }
+
     /// The members that ran out of space.
     pub async fn out_of_space(&self, limit: Duration) -> Result<Vec<Alarmed>, EtcdError> {
         let mut client = self.client.clone();

@@ -1,6 +1,6 @@
 //! How an etcd member finds its way into its cluster and stays a good member: pure decisions, and the client that acts.
-//! The decisions (`planner`, `caretaker`, `departure`, `quorum`) take observations and time as arguments; only `client`
-//! and `rejoin_lock` talk. Refuses files and processes: etcd-component has those.
+//! The decisions (`planner`, `caretaker`, `departure`, `surplus`, `update`, `quorum`) take observations and time as arguments;
+//! only `client` and `rejoin_lock` talk. Refuses files and processes: etcd-component has those.
 #![doc = include_str!("../README.md")]
 
 mod caretaker;
@@ -11,6 +11,8 @@ mod observation;
 mod planner;
 pub mod quorum;
 mod rejoin_lock;
+mod surplus;
+mod update;
 
 pub use caretaker::{CARETAKER_PATIENCE, Care, Caretaker, ClusterView};
 pub use client::{Alarmed, EtcdError, MemberClient, MemberStatus};
@@ -22,3 +24,7 @@ pub use observation::{
 };
 pub use planner::{AsideReason, CRASHES_BEFORE_DOUBT, RETRY_IN_DOUBT, Step, next_step};
 pub use rejoin_lock::{LOCK_TTL, RejoinLock};
+pub use surplus::{LeavingView, Removal, Surplus, SurplusView, Vote, leaving, removal};
+pub use update::{
+    LEAST_SETTLE, MemberAtUpdate, PodAtUpdate, Turn, USUAL_SETTLE, Update, UpdateView, Updater, Victim,
+};
