@@ -68,12 +68,30 @@ impl ManagementError {
         self.code() == Some(401)
     }
 
+    /// Whether there is no such object: 404.
+    #[must_use]
+    pub fn is_not_found(&self) -> bool {
+        self.code() == Some(404)
+    }
+
+    /// Whether it may be asked again later: 429, as when a disruption budget is used up.
+    #[must_use]
+    pub fn is_too_many_requests(&self) -> bool {
+        self.code() == Some(429)
+    }
+
     /// What the API said, in few words for somebody who waits: its own sentence, or why there was no answer.
     #[must_use]
     pub fn told(&self) -> String {
         match self {
             Self::Call { source, .. } => match source.as_ref() {
-                kube::Error::Api(status) => format!("{} {}", status.code, status.message),
+                kube::Error::Api(status) => {
+                    let causes = status.details.iter().flat_map(|details| &details.causes);
+                    let told = causes.filter(|cause| !status.message.contains(&cause.message));
+                    told.fold(format!("{} {}", status.code, status.message), |told, cause| {
+                        format!("{told} {}", cause.message)
+                    })
+                }
                 // kube's own text repeats the text of its cause.
                 kube::Error::Service(cause) => telemetry::error_chain(cause.as_ref()),
                 other => telemetry::error_chain(other),

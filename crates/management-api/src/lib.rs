@@ -4,11 +4,13 @@
 mod access;
 mod error;
 mod event;
+mod evict;
 mod follow;
 mod object;
 
 pub use access::{ManagementApi, ManagementArguments};
 pub use error::ManagementError;
 pub use event::{PodReference, warn_of_pod};
+pub use evict::{Evicted, evict};
 pub use follow::{Followed, follow};
 pub use object::{Creation, Object, create_only, find, replace};
