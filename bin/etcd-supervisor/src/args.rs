@@ -3,11 +3,14 @@
 
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{ArgGroup, Args};
 use cluster_record::RecordStore;
 use component_runtime::{Context, Needs, RuntimeError, SupervisedComponent};
-use etcd_component::{EtcdConfiguration, EtcdMember, KnownMember, MemberSource, MembersOfSet, NEEDS};
+use etcd_component::{
+    EtcdConfiguration, EtcdMember, KnownMember, LEAST_SETTLE, MemberSource, MembersOfSet, NEEDS, USUAL_SETTLE,
+};
 use naming_contract::{Component, ports};
 use supervision::Configuration;
 
@@ -62,6 +65,16 @@ pub(crate) struct EtcdArguments {
     /// Size of the database at which etcd takes no more writes [default: etcd's own, 2 GiB]
     #[arg(long, env = "PILOTHOUSE_QUOTA_BACKEND_BYTES", value_name = "BYTES")]
     quota_backend_bytes: Option<u64>,
+    /// Seconds for which all other members must have served before the next one is replaced in an update; API servers find a
+    /// replaced member by DNS meanwhile
+    #[arg(
+        long,
+        env = "PILOTHOUSE_UPDATE_SETTLE",
+        default_value_t = USUAL_SETTLE.as_secs(),
+        value_parser = clap::value_parser!(u64).range(LEAST_SETTLE.as_secs()..),
+        value_name = "SECONDS"
+    )]
+    update_settle: u64,
 }
 
 impl SupervisedComponent for EtcdArguments {
@@ -86,6 +99,7 @@ impl SupervisedComponent for EtcdArguments {
             listen_address: self.listen_address,
             http_port: self.http_port,
             quota_backend_bytes: self.quota_backend_bytes,
+            update_settle: Duration::from_secs(self.update_settle),
         };
         EtcdMember::new(configuration, context)
     }

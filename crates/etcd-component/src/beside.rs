@@ -17,7 +17,7 @@ use crate::members::Members;
 use crate::own_member::OwnMember;
 use crate::peers::Peers;
 use crate::volume::VolumeFiles;
-use crate::{EtcdConfiguration, care, space};
+use crate::{EtcdConfiguration, care, set_changes, space};
 
 /// An answer of the peers that is older says nothing about now.
 const PEERS_ANSWER_AGE: Duration = Duration::from_secs(4);
@@ -104,6 +104,7 @@ impl Tasks {
         let mut tasks = JoinSet::new();
         tasks.spawn_local(care::care(Rc::clone(member)));
         tasks.spawn_local(space::keep_space(Rc::clone(member)));
+        tasks.spawn_local(set_changes::follow_set(Rc::clone(member)));
         *self.0.borrow_mut() = tasks;
     }
 

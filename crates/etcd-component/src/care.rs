@@ -108,6 +108,9 @@ impl Member {
         self.board.detail("memberId", &status.member.to_string());
         self.board.detail("clusterId", &status.cluster.to_string());
         self.board.detail("leader", if leads { "true" } else { "false" });
+        if !leads {
+            self.board.detail("members", "");
+        }
         self.board.detail("learner", if status.learner { "true" } else { "false" });
         self.board.detail("databaseBytes", &status.database_bytes.to_string());
     }
@@ -197,6 +200,7 @@ impl Member {
         now: Duration,
     ) -> Result<(), EtcdError> {
         let members = own.quorum(CALL_LIMIT).await?.members;
+        self.board.detail("members", &told(&members));
         self.get_to_know(&members, remembered).await;
         let applied = if members.iter().any(|member| member.learner) {
             self.peers.statuses().await.into_iter().map(|peer| (peer.member, peer.applied)).collect()
@@ -220,6 +224,19 @@ impl Member {
         }
         Ok(())
     }
+}
+
+/// The list as the leader has it, for people.
+fn told(members: &[ListedMember]) -> String {
+    let mut names: Vec<String> = members
+        .iter()
+        .map(|member| {
+            let name = if member.name.is_empty() { member.id.to_string() } else { member.name.clone() };
+            if member.learner { name + " (learner)" } else { name }
+        })
+        .collect();
+    names.sort();
+    names.join(", ")
 }
 
 fn view(

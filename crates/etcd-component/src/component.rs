@@ -262,22 +262,31 @@ impl Supervised for EtcdMember {
     async fn hold_back(&self, progress: &dyn Progress) {
         let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_millis(500));
         let began = Instant::now();
-        let mut all_go = false;
+        let (mut all_go, mut surplus) = (false, false);
         let mut next_look = began;
         loop {
             if Instant::now() >= next_look {
                 next_look = Instant::now() + LOOK_AT_MEMBERS_EVERY;
                 match self.member.members.look().await {
-                    Look::NotWanted(why) => {
-                        tracing::info!(why, "this member is not expected back");
-                        return;
+                    Look::NotWanted(why) if !surplus => {
+                        tracing::info!(why, "this member leaves the cluster for good");
+                        surplus = true;
                     }
-                    Look::NobodyWanted(why) => {
+                    Look::NobodyWanted(why) if !all_go => {
                         tracing::info!(why, "no member is expected back");
                         all_go = true;
                     }
-                    Look::Wanted | Look::Unknown(_) => {}
+                    Look::Wanted => (all_go, surplus) = (false, false),
+                    Look::NotWanted(_) | Look::NobodyWanted(_) | Look::Unknown(_) => {}
                 }
+            }
+            if surplus && !all_go {
+                match Box::pin(self.member.may_leave()).await {
+                    Ok(()) => return,
+                    Err(awaits) => progress.waiting(&awaits, Some("nobody wants this member any more")),
+                }
+                tokio::time::sleep(backoff.next_delay()).await;
+                continue;
             }
             let mut peers = self.member.peers.at_departure().await;
             if all_go {
@@ -334,13 +343,11 @@ impl Supervised for EtcdMember {
 }
 
 fn not_ready(why: &EtcdError) -> String {
-    match why.answer() {
-        Some(answer) if answer.contains("not supported for learner") => {
-            "it is a learner still; the member beside the leader makes a voter of it once it has caught up"
-                .to_owned()
-        }
-        _ => why.told(),
+    if why.is_from_learner() {
+        return "it is a learner still; the member beside the leader makes a voter of it once it has caught up"
+            .to_owned();
     }
+    why.told()
 }
 
 /// A wait whose object changes from look to look.

@@ -28,6 +28,9 @@ pub struct EtcdConfiguration {
     pub http_port: u16,
     /// Size of the database at which etcd stops taking writes; none: etcd's default.
     pub quota_backend_bytes: Option<u64>,
+    /// How long the same Pod must stay the right one to be evicted for an update, see
+    /// [`USUAL_SETTLE`](etcd_membership::USUAL_SETTLE).
+    pub update_settle: Duration,
 }
 
 /// Leaves are read anew for each handshake; bundles only at start.

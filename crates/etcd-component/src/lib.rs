@@ -1,5 +1,6 @@
 //! How an etcd member is supervised: `prepare` carries out the planner of etcd-membership, `health` looks at the member,
-//! tasks beside the child care for learners, space, record and lock, and a stop is held back while it would cost quorum.
+//! tasks beside the child care for learners, space, record, lock, and changes of the StatefulSet; a stop is held back while it
+//! would cost quorum.
 //! Refuses decisions about membership: those are etcd-membership's.
 
 mod act;
@@ -9,13 +10,17 @@ mod care;
 mod component;
 mod configuration;
 mod crash_note;
+mod leaving;
 mod members;
 mod own_member;
 mod peers;
+mod set_changes;
 mod space;
+mod update;
 mod version;
 mod volume;
 
 pub use component::EtcdMember;
 pub use configuration::{EtcdConfiguration, NEEDS};
+pub use etcd_membership::{LEAST_SETTLE, USUAL_SETTLE};
 pub use members::{KnownMember, MemberSource, MembersOfSet};

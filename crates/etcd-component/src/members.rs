@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use component_runtime::RuntimeError;
-use etcd_membership::WantedMember;
+use etcd_membership::{ListedMember, WantedMember};
 use k8s_openapi::api::apps::v1::StatefulSet;
 use management_api::{ManagementApi, ManagementError, find};
 use naming_contract::ports;
@@ -62,7 +62,7 @@ impl KnownMember {
 }
 
 impl MembersOfSet {
-    fn described(&self) -> String {
+    pub(crate) fn described(&self) -> String {
         format!("StatefulSet {}/{}", self.api.namespace(), self.name)
     }
 
@@ -80,10 +80,26 @@ impl MembersOfSet {
         ordinals.map(|ordinal| self.pod(format!("{}-{ordinal}", self.name))).collect()
     }
 
-    fn ordinal(&self, pod: &str) -> Option<u32> {
-        let ordinal = pod.strip_prefix(&self.name)?.strip_prefix('-')?;
-        ordinal.parse().ok().filter(|number: &u32| number.to_string() == ordinal)
+    /// The member behind an entry of etcd's list, wanted or not, with its ordinal; none if it is no Pod of the set.
+    pub(crate) fn behind(&self, listed: &ListedMember) -> Option<(u32, KnownMember)> {
+        let ordinal = ordinal_behind(&self.name, listed)?;
+        Some((ordinal, self.pod(format!("{}-{ordinal}", self.name))))
     }
+
+    pub(crate) fn ordinal(&self, pod: &str) -> Option<u32> {
+        ordinal_of(&self.name, pod)
+    }
+}
+
+fn ordinal_of(set: &str, pod: &str) -> Option<u32> {
+    let ordinal = pod.strip_prefix(set)?.strip_prefix('-')?;
+    ordinal.parse().ok().filter(|number: &u32| number.to_string() == ordinal)
+}
+
+/// Whoever was added and never started has no name yet, but a peer URL.
+fn ordinal_behind(set: &str, listed: &ListedMember) -> Option<u32> {
+    let of_url = |url: &String| ordinal_of(set, url.strip_prefix("https://")?.split(['.', ':']).next()?);
+    ordinal_of(set, &listed.name).or_else(|| listed.peer_urls.iter().find_map(of_url))
 }
 
 /// What a `StatefulSet` wants.
@@ -91,7 +107,7 @@ impl MembersOfSet {
 enum Wish {
     /// Pods with these ordinals.
     Pods(Range<u32>),
-    /// None any more: it is gone or being deleted.
+    /// None any more: it is gone, being deleted, or of size 0.
     Nothing(&'static str),
 }
 
@@ -105,7 +121,10 @@ fn wish(set: Option<&StatefulSet>) -> Wish {
         number.map_or(otherwise, |number| u32::try_from(number).unwrap_or_default())
     };
     let first = number(spec.and_then(|spec| spec.ordinals.as_ref()?.start), 0);
-    Wish::Pods(first..first.saturating_add(number(spec.and_then(|spec| spec.replicas), 1)))
+    match number(spec.and_then(|spec| spec.replicas), 1) {
+        0 => Wish::Nothing("it wants no members"),
+        size => Wish::Pods(first..first.saturating_add(size)),
+    }
 }
 
 /// What one look at the source found.
@@ -189,17 +208,34 @@ impl Members {
         matches!(self.source, MemberSource::StatefulSet(_))
     }
 
+    /// The set whose Pods they are, if they are.
+    pub(crate) fn set(&self) -> Option<&MembersOfSet> {
+        match &self.source {
+            MemberSource::Listed(_) => None,
+            MemberSource::StatefulSet(set) => Some(set),
+        }
+    }
+
     /// Looks anew.
     pub(crate) async fn look(&self) -> Look {
-        let MemberSource::StatefulSet(set) = &self.source else { return Look::Wanted };
+        match self.set() {
+            Some(set) => self.look_at(set).await.0,
+            None => Look::Wanted,
+        }
+    }
+
+    /// Looks anew, and gives the set itself if it is there.
+    pub(crate) async fn look_at(&self, set: &MembersOfSet) -> (Look, Option<StatefulSet>) {
         match tokio::time::timeout(LOOK_LIMIT, find::<StatefulSet>(&set.api, &set.name)).await {
-            Ok(Ok(found)) => self.take_up(set, wish(found.as_ref())),
+            Ok(Ok(found)) => (self.take_up(set, wish(found.as_ref())), found),
             // At the end of a release its rights and credentials go before its Pods.
             Ok(Err(error)) if self.ever_read.get() && lost_rights(&error) => {
-                Look::NobodyWanted(format!("we may not read it any more: {}", error.told()))
+                (Look::NobodyWanted(format!("we may not read it any more: {}", error.told())), None)
             }
-            Ok(Err(error)) => Look::Unknown(error.told()),
-            Err(_late) => Look::Unknown(format!("no answer from {} within {LOOK_LIMIT:?}", set.api.server())),
+            Ok(Err(error)) => (Look::Unknown(error.told()), None),
+            Err(_late) => {
+                (Look::Unknown(format!("no answer from {} within {LOOK_LIMIT:?}", set.api.server())), None)
+            }
         }
     }
 
@@ -223,6 +259,7 @@ fn lost_rights(error: &ManagementError) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use etcd_membership::MemberId;
     use k8s_openapi::api::apps::v1::{StatefulSetOrdinals, StatefulSetSpec};
     use proptest::prelude::*;
 
@@ -239,7 +276,7 @@ mod tests {
         assert_eq!(wish(Some(&set_of(Some(3), None))), Wish::Pods(0..3));
         assert_eq!(wish(Some(&set_of(None, None))), Wish::Pods(0..1), "Kubernetes' default");
         assert_eq!(wish(Some(&set_of(Some(2), Some(5)))), Wish::Pods(5..7));
-        assert_eq!(wish(Some(&set_of(Some(0), None))), Wish::Pods(0..0));
+        assert_eq!(wish(Some(&set_of(Some(0), None))), Wish::Nothing("it wants no members"));
         assert!(matches!(wish(None), Wish::Nothing(_)));
         let mut going = set_of(Some(3), None);
         going.metadata.deletion_timestamp = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(
@@ -248,11 +285,30 @@ mod tests {
         assert!(matches!(wish(Some(&going)), Wish::Nothing(_)));
     }
 
+    #[test]
+    fn an_entry_of_etcds_list_leads_to_its_pod_or_to_nobody() {
+        let listed = |name: &str, url: &str| ListedMember {
+            id: MemberId(1),
+            name: name.into(),
+            peer_urls: vec![url.into()],
+            started: true,
+            learner: false,
+        };
+        let url = "https://demo-etcd-4.demo-etcd-peers.tenant.svc:2380";
+        assert_eq!(ordinal_behind("demo-etcd", &listed("demo-etcd-4", url)), Some(4));
+        assert_eq!(ordinal_behind("demo-etcd", &listed("", url)), Some(4), "added and never started");
+        assert_eq!(ordinal_behind("demo-etcd", &listed("guest", "https://guest:2380")), None);
+        assert_eq!(ordinal_behind("demo", &listed("demo-etcd-4", url)), None, "of another set");
+        assert_eq!(ordinal_behind("demo-etcd", &listed("demo-etcd-04", "https://10.0.0.1:2380")), None);
+    }
+
     proptest! {
         #[test]
         fn no_size_makes_a_crash(replicas in any::<Option<i32>>(), start in any::<Option<i32>>()) {
-            let Wish::Pods(ordinals) = wish(Some(&set_of(replicas, start))) else { panic!("it is there") };
-            prop_assert!(ordinals.start <= ordinals.end);
+            match wish(Some(&set_of(replicas, start))) {
+                Wish::Pods(ordinals) => prop_assert!(ordinals.start <= ordinals.end),
+                Wish::Nothing(_) => prop_assert!(replicas.is_some_and(|replicas| replicas <= 0)),
+            }
         }
     }
 }

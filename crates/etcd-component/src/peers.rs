@@ -1,6 +1,7 @@
 //! Asks the other members: their etcd (do they have quorum, who leads) and their supervisors (do they stay, have they data).
 //! Every question is bounded and goes to all at once. Refuses to remember answers.
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -60,6 +61,27 @@ impl Peers {
             })
             .await;
         answers.into_iter().filter(|answer| *answer).count()
+    }
+
+    /// Which of these answer a linearizable read, by their names.
+    pub(crate) async fn serving_of(&self, members: Vec<KnownMember>) -> BTreeSet<String> {
+        let answers = self
+            .of_all(members, |peer, files, _| async move {
+                let client = reach(&peer, &files).await?;
+                client.read_linearizable(ETCD_LIMIT).await.ok().map(|()| peer.name)
+            })
+            .await;
+        answers.into_iter().flatten().collect()
+    }
+
+    /// Whether this member's etcd runs: by what its supervisor says, or, where that is silent, because somebody listens.
+    pub(crate) async fn runs(&self, member: &KnownMember) -> bool {
+        if let Some(url) = &member.health_url
+            && let Ok(document) = self.health.status(url).await
+        {
+            return document.pid.is_some();
+        }
+        connects(&member.client_url).await
     }
 
     /// What matters when this member wants to stop.
@@ -131,8 +153,20 @@ impl Peers {
         T: Send + 'static,
         F: Future<Output = T> + Send + 'static,
     {
+        self.of_all(self.members.others(), ask).await
+    }
+
+    async fn of_all<T, F>(
+        &self,
+        members: Vec<KnownMember>,
+        ask: impl Fn(KnownMember, TlsFiles, HealthClient) -> F,
+    ) -> Vec<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = T> + Send + 'static,
+    {
         let mut asked = JoinSet::new();
-        for peer in self.members.others() {
+        for peer in members {
             asked.spawn(ask(peer, self.files.clone(), self.health.clone()));
         }
         asked.join_all().await

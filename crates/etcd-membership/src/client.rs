@@ -93,6 +93,12 @@ impl EtcdError {
         [Some(self.to_string()), code, deepest].into_iter().flatten().collect::<Vec<_>>().join(": ")
     }
 
+    /// Whether it is the answer of a member that has no vote: it answers no linearizable reads.
+    #[must_use]
+    pub fn is_from_learner(&self) -> bool {
+        self.says("not supported for learner")
+    }
+
     fn says(&self, words: &str) -> bool {
         self.answer().is_some_and(|answer| answer.contains(words))
     }

@@ -69,6 +69,12 @@ impl ReleaseObjects {
         self.named("etcd-peers")
     }
 
+    /// Pod of etcd's member with this ordinal.
+    #[must_use]
+    pub fn etcd_member(&self, ordinal: u32) -> String {
+        self.named(&format!("etcd-{ordinal}"))
+    }
+
     /// Headless Service of the API servers that are ready: its addresses are the serving API servers.
     #[must_use]
     pub fn apiserver_replicas(&self) -> String {
