@@ -285,7 +285,10 @@ fn rights_are_those_of_the_contract_and_no_more() -> Result<()> {
             expected.push(right("", "configmaps", &[demo.version_record()], "get create patch update"));
         }
         if component == Component::Etcd {
+            let members: Vec<String> = (0..5).map(|ordinal| demo.etcd_member(ordinal)).collect();
             expected.push(right("apps", "statefulsets", &[demo.component(component)], "get"));
+            expected.push(right("", "pods", &members, "get"));
+            expected.push(right("", "pods/eviction", &members, "create"));
             expected.push(right("", "configmaps", &[demo.cluster_record()], "get create patch update watch"));
         }
         assert_eq!(rights(&rendered, component)?, sorted(expected), "{component}");

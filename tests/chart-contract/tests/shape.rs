@@ -142,7 +142,6 @@ fn immutable(rendered: &Rendered) -> Vec<(String, Value)> {
                     "replicas",
                     "template",
                     "updateStrategy",
-                    "minReadySeconds",
                     "revisionHistoryLimit",
                     "persistentVolumeClaimRetentionPolicy",
                 ];
