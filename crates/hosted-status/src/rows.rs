@@ -59,7 +59,10 @@ pub fn rows(observation: Observation, now: OffsetDateTime) -> Vec<InstanceStatus
                 rows.push(pod::row(pod, component, answer, now));
             }
         }
-        rows.extend(workloads.iter().flat_map(|workload| workload.rows(&pods)));
+        // Whoever moves a change on says what it waits for.
+        let mut of_component = rows.iter().filter(|row| row.component == component);
+        let told = of_component.find_map(|row| row.details.get("update").cloned());
+        rows.extend(workloads.iter().flat_map(|workload| workload.rows(&pods, told.as_deref())));
     }
     rows
 }

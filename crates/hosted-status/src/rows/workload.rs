@@ -86,12 +86,13 @@ impl Workload {
     }
 
     /// What is missing or old, beside the rows of its component's Pods.
-    pub(super) fn rows(&self, pods: &[&Pod]) -> Vec<InstanceStatus> {
+    /// `told` is what the one says who moves a change on, if somebody of ours does.
+    pub(super) fn rows(&self, pods: &[&Pod], told: Option<&str>) -> Vec<InstanceStatus> {
         let mut rows = match self.kind {
             Kind::Deployment => self.missing_of_deployment(pods),
             Kind::StatefulSet { first } => self.missing_of_stateful_set(first, pods),
         };
-        rows.extend(self.change());
+        rows.extend(self.change(told));
         rows
     }
 
@@ -119,12 +120,13 @@ impl Workload {
     }
 
     /// Pods whose settings were replaced, or settings that nobody has seen yet.
-    fn change(&self) -> Option<InstanceStatus> {
+    fn change(&self, told: Option<&str>) -> Option<InstanceStatus> {
         let old = self.pods - self.updated;
         let reason = if !self.observed {
             "its controller has not seen its latest settings yet".to_owned()
         } else if old > 0 {
-            format!("{old} of {} Pods still have older settings", self.pods)
+            let settings = format!("{old} of {} Pods still have older settings", self.pods);
+            told.map_or(settings.clone(), |told| format!("{settings}; {told}"))
         } else {
             return None;
         };

@@ -66,6 +66,13 @@ fn a_change_is_not_through_while_old_pods_are_ready() {
     let row = cluster.row("demo-etcd");
     assert_eq!((row.state.as_str(), row.ready), ("Updating", false));
     assert_eq!(row.reason, "2 of 3 Pods still have older settings");
+    let leader = cluster.answers.get_mut("demo-etcd-2").unwrap().as_mut().unwrap();
+    leader.details.insert("update".into(), "1 of 3 members at revision x; next demo-etcd-0".into());
+    let row = cluster.row("demo-etcd");
+    assert!(
+        row.reason.ends_with("older settings; 1 of 3 members at revision x; next demo-etcd-0"),
+        "{row:?}"
+    );
     cluster.deployments[0]["status"]["updatedReplicas"] = json!(0);
     cluster.deployments[0]["spec"]["paused"] = json!(true);
     let row = cluster.row("demo-kube-apiserver");
