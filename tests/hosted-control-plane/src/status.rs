@@ -32,6 +32,9 @@ pub struct StatusRow {
     pub leader: Option<bool>,
     /// The node that it is bound to.
     pub node: Option<String>,
+    /// What only its component knows.
+    #[serde(default)]
+    pub details: BTreeMap<String, String>,
     /// etcd's data.
     pub data_directory: Option<PathBuf>,
     /// What its present wait last saw.
