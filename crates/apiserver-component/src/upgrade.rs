@@ -194,3 +194,51 @@ impl Condition for Allowed<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use naming_contract::Component;
+    use tempfile::TempDir;
+
+    use super::*;
+
+    fn upgrades(directory: &TempDir) -> Upgrades {
+        let file = |name: &str| directory.path().join(name);
+        Upgrades {
+            record: Some(VersionRecord::file(file("record"))),
+            serving: ServingApiServers::Listed(Vec::new()),
+            files: TlsFiles { authority: file("a"), certificate: file("c"), key: file("k") },
+            note: file("note"),
+            board: StatusBoard::new("kube-apiserver-0", Component::KubeApiserver, "0"),
+            events: PodEvents::untold(Component::KubeApiserver),
+        }
+    }
+
+    fn release(text: &str) -> Release {
+        Release::parse(text).unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_all_ran_counts_as_soon_as_it_is_written() {
+        let directory = tempfile::tempdir().unwrap();
+        let upgrades = upgrades(&directory);
+        assert_eq!(upgrades.look(release("1.36.3")).await, Ok(()));
+        upgrades.record.as_ref().unwrap().raise(release("1.37.2")).await.unwrap();
+        let why = upgrades.look(release("1.36.3")).await.unwrap_err();
+        assert!(why.contains("has run 1.37.2"), "{why}");
+        assert_eq!(upgrades.look(release("1.37.0")).await, Ok(()));
+        let told = upgrades.board.document().details;
+        assert_eq!(told.get(RECORD_DETAIL).unwrap(), "all API servers have run 1.37.2");
+    }
+
+    #[tokio::test]
+    async fn without_an_answer_only_what_was_allowed_before_starts() {
+        let directory = tempfile::tempdir().unwrap();
+        let upgrades = upgrades(&directory);
+        assert_eq!(upgrades.look(release("1.36.3")).await, Ok(()));
+        write_private(&directory.path().join("record"), b"damaged").unwrap();
+        assert_eq!(upgrades.look(release("1.36.3")).await, Ok(()));
+        let why = upgrades.look(release("1.37.2")).await.unwrap_err();
+        assert!(why.contains("no version record"), "{why}");
+    }
+}

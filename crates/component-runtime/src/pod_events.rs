@@ -28,6 +28,12 @@ impl PodEvents {
         Self { told_to, component, last: Arc::default() }
     }
 
+    /// Tells nobody, as outside of a Pod.
+    #[must_use]
+    pub fn untold(component: Component) -> Self {
+        Self::new(None, component)
+    }
+
     /// Whether there is a Pod to tell of.
     pub(crate) fn are_told(&self) -> bool {
         self.told_to.is_some()

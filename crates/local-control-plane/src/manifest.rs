@@ -1,7 +1,7 @@
 //! `pilothouse.json`: by which a state directory is recognised, and what was chosen when it was made.
 //! Owns its format and the rule for component versions; refuses what another format version wrote.
 
-use component_flags::{EtcdVersion, KubernetesVersion, VersionError};
+use component_flags::{EtcdVersion, KubernetesVersion, Release, VersionError};
 use serde::{Deserialize, Serialize};
 
 use crate::cluster_name::ClusterName;
@@ -89,15 +89,16 @@ impl ComponentVersions {
         RecordedVersions { kubernetes: self.kubernetes.to_string(), etcd: self.etcd.to_string() }
     }
 
-    /// Refuses versions that are older than the recorded ones, and a skipped minor of Kubernetes.
+    /// Refuses minor versions that are older than the recorded ones, and a skipped minor of Kubernetes. Patch releases go
+    /// both ways.
     pub fn may_follow(self, recorded: &RecordedVersions) -> Result<(), UpgradeError> {
         let kubernetes = KubernetesVersion::parse(&recorded.kubernetes).map_err(UpgradeError::Unknown)?;
         let etcd = EtcdVersion::parse(&recorded.etcd).map_err(UpgradeError::Unknown)?;
         let downgrade = |product, offered, recorded| UpgradeError::Downgrade { product, offered, recorded };
-        if self.kubernetes < kubernetes {
+        if self.kubernetes.minor() < kubernetes.minor() {
             return Err(downgrade("Kubernetes", self.kubernetes.to_string(), kubernetes.to_string()));
         }
-        if self.etcd < etcd {
+        if Release::from(self.etcd).minor() < Release::from(etcd).minor() {
             return Err(downgrade("etcd", self.etcd.to_string(), etcd.to_string()));
         }
         if self.kubernetes.minor() > kubernetes.minor() + 1 {
@@ -124,13 +125,13 @@ mod tests {
 
     #[test]
     fn versions_go_forward_and_one_minor_at_a_time() {
-        let recorded = versions("1.36.3", "3.6.9").to_recorded();
-        for (kubernetes, etcd) in [("1.36.3", "3.6.9"), ("1.36.4", "3.7.0"), ("1.37.0", "3.7.3")] {
+        let recorded = versions("1.36.3", "3.7.1").to_recorded();
+        for (kubernetes, etcd) in [("1.36.3", "3.7.1"), ("1.36.2", "3.7.0"), ("1.37.0", "3.7.3")] {
             assert_eq!(versions(kubernetes, etcd).may_follow(&recorded), Ok(()));
         }
         let refusal =
             |kubernetes, etcd| versions(kubernetes, etcd).may_follow(&recorded).unwrap_err().to_string();
-        assert!(refusal("1.36.2", "3.6.9").contains("Kubernetes 1.36.2"));
+        assert!(refusal("1.35.9", "3.7.1").contains("Kubernetes 1.35.9"));
         assert!(refusal("1.37.0", "3.6.8").contains("etcd 3.6.8"));
         let old = versions("1.35.0", "3.6.9").to_recorded();
         assert!(
