@@ -14,6 +14,7 @@ use preflight::{Checked, UpstreamBinary, reached_at, wait_for_port, when_there_i
 use supervision::{ChildCommand, ChildEnding, Health, PrepareError, Supervised};
 
 use crate::ApiserverConfiguration;
+use crate::encryption_in_use::EncryptionInUse;
 use crate::etcd_read::EtcdQuorum;
 use crate::flags::flags;
 use crate::liveness::alive;
@@ -33,6 +34,7 @@ pub struct Apiserver {
     /// On the way that the child takes.
     etcd: EtcdQuorum,
     rendered: Rendered,
+    encryption: EncryptionInUse,
     livez: HealthProbe,
     readyz: HealthProbe,
     last_readiness: std::cell::RefCell<Result<(), String>>,
@@ -73,6 +75,13 @@ impl Apiserver {
                 files: etcd_client,
             },
             rendered: Rendered::new(paths, configuration.jwt_authenticators.clone()),
+            // Its own client towards kubelets, which may read metrics besides.
+            encryption: EncryptionInUse::new(
+                &base,
+                bundle.clone(),
+                paths.leaf(Profile::ApiserverKubeletClient, Authority::Cluster),
+                context.board.clone(),
+            ),
             livez: HealthProbe::new(format!("{base}/livez?exclude=etcd"), bundle.clone()),
             readyz: HealthProbe::new(format!("{base}/readyz?verbose"), bundle),
             last_readiness: std::cell::RefCell::new(Err(NOT_ASKED.to_owned())),
@@ -122,6 +131,9 @@ impl Supervised for Apiserver {
         self.upgrades.until_allowed(version, progress).await;
         wait_for_port(self.configuration.listens_at(), progress).await?;
         self.recording.begin(&self.upgrades, version);
+        // Waiting may have taken long enough for another key.
+        self.rendered.keep_fresh();
+        self.encryption.child_starts(self.rendered.encryption());
         Ok(ChildCommand {
             program: self.context.child.program.clone(),
             arguments: checked.argv,
@@ -131,6 +143,7 @@ impl Supervised for Apiserver {
 
     async fn health(&self) -> Health {
         self.rendered.keep_fresh();
+        self.encryption.look(self.rendered.encryption());
         let (livez, readyz) = tokio::join!(self.livez.look(PATIENCE), self.readyz.look(PATIENCE));
         Health {
             alive: livez

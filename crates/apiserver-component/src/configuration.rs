@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use certificates::{Authority, Profile, SharedKeySet};
+use certificates::{Authority, KeysNeeded, Profile, SharedKeySet};
 use component_runtime::Needs;
 use health_endpoints::ReloadBehaviour::{NeedsRestart, Reloads, ReloadsLate};
 use serving_api_servers::ServingApiServers;
@@ -56,7 +56,11 @@ pub const NEEDS: Needs = Needs {
         (Profile::ApiserverKubeletClient, ReloadsLate),
         (Profile::ApiserverFrontProxyClient, Reloads),
     ],
-    shared_keys: &[(SharedKeySet::ServiceAccount, NeedsRestart), (SharedKeySet::Encryption, Reloads)],
+    shared_keys: &[
+        KeysNeeded::all_of(SharedKeySet::ServiceAccount, NeedsRestart),
+        // Within a minute; the component sees when.
+        KeysNeeded::all_of(SharedKeySet::Encryption, ReloadsLate),
+    ],
     bundles: &[
         (Authority::Cluster, Reloads),
         (Authority::Etcd, NeedsRestart),

@@ -4,6 +4,7 @@
 
 mod component;
 mod configuration;
+mod encryption_in_use;
 mod etcd_read;
 mod flags;
 mod liveness;

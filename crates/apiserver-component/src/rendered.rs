@@ -31,6 +31,9 @@ pub(crate) enum RenderError {
         #[source]
         source: component_flags::EncryptionKeyError,
     },
+    /// The generation of the keys is none.
+    #[error("{} holds no number", path.display())]
+    Generation { path: PathBuf },
     /// The JWT authenticators are malformed.
     #[error("{} holds no JSON list of JWT authenticators", path.display())]
     Jwt {
@@ -50,6 +53,7 @@ impl RenderError {
 /// The sources of the files and what was last written.
 #[derive(Debug)]
 pub(crate) struct Rendered {
+    generation: PathBuf,
     keys: PathBuf,
     jwt: Option<PathBuf>,
     authentication: PathBuf,
@@ -61,12 +65,15 @@ pub(crate) struct Rendered {
 struct Written {
     authentication: Vec<u8>,
     encryption: Vec<u8>,
+    /// Of the keys in it.
+    generation: u64,
     complaint: Option<String>,
 }
 
 impl Rendered {
     pub(crate) fn new(paths: &Paths, jwt: Option<PathBuf>) -> Self {
         Self {
+            generation: paths.shared_key(SharedKeySet::Encryption, SharedKeySet::GENERATION),
             keys: paths.shared_key(SharedKeySet::Encryption, SharedKeySet::ENCRYPTION),
             jwt,
             authentication: paths.configuration(AUTHENTICATION),
@@ -78,12 +85,26 @@ impl Rendered {
     /// Writes both files if what they should hold has changed. Small files on a memory-backed volume: it may block.
     pub(crate) fn refresh(&self) -> Result<(), RenderError> {
         let authentication = pretty(&self.render_authentication()?);
-        let encryption = pretty(&self.render_encryption()?);
+        let (generation, encryption) = self.render_encryption()?;
+        let encryption = pretty(&encryption);
         let mut written = self.written.borrow_mut();
         replace_if_new(&self.authentication, authentication, &mut written.authentication)?;
         replace_if_new(&self.encryption, encryption, &mut written.encryption)?;
+        written.generation = generation;
         written.complaint = None;
         Ok(())
+    }
+
+    /// The generation of the encryption keys in the file, and the file's content.
+    pub(crate) fn encryption(&self) -> (u64, Vec<u8>) {
+        let written = self.written.borrow();
+        (written.generation, written.encryption.clone())
+    }
+
+    fn generation(&self) -> Result<u64, RenderError> {
+        let text = read_private(&self.generation, LONGEST)?;
+        let number = str::from_utf8(&text).ok().and_then(|text| text.trim().parse().ok());
+        number.ok_or_else(|| RenderError::Generation { path: self.generation.clone() })
     }
 
     /// The same while the child runs: trouble is told once and leaves the last good files.
@@ -109,11 +130,19 @@ impl Rendered {
         Ok(authentication_configuration(&jwt))
     }
 
-    fn render_encryption(&self) -> Result<serde_json::Value, RenderError> {
-        let bytes = read_private(&self.keys, LONGEST)?;
-        let keys = encryption_keys(&bytes)
-            .map_err(|source| RenderError::Keys { path: self.keys.clone(), source })?;
-        Ok(encryption_configuration(&keys))
+    fn render_encryption(&self) -> Result<(u64, serde_json::Value), RenderError> {
+        let mut generation = self.generation()?;
+        loop {
+            let bytes = read_private(&self.keys, LONGEST)?;
+            // Replaced while it was read: generations are minutes apart.
+            let now = self.generation()?;
+            if std::mem::replace(&mut generation, now) != now {
+                continue;
+            }
+            let keys = encryption_keys(&bytes)
+                .map_err(|source| RenderError::Keys { path: self.keys.clone(), source })?;
+            return Ok((generation, encryption_configuration(&keys)));
+        }
     }
 }
 
@@ -133,7 +162,9 @@ impl From<RenderError> for PrepareError {
     fn from(error: RenderError) -> Self {
         let remedy = match &error {
             RenderError::File(_) => "make it readable and its directory writable for this user",
-            RenderError::Keys { .. } => "restore the encryption keys that the certificate-authority keeps",
+            RenderError::Keys { .. } | RenderError::Generation { .. } => {
+                "restore the encryption keys that the certificate-authority keeps"
+            }
             RenderError::Jwt { .. } => "correct the file given with --jwt-authenticators",
         };
         Self {
@@ -162,6 +193,7 @@ mod tests {
         let source = paths.shared_key(SharedKeySet::Encryption, SharedKeySet::ENCRYPTION);
         durable_files::create_private_directory(source.parent().unwrap()).unwrap();
         durable_files::create_private_directory(paths.configuration("").as_path()).unwrap();
+        write_private(&source.with_file_name(SharedKeySet::GENERATION), b"1").unwrap();
         let rendered = Rendered::new(&paths, None);
         assert!(matches!(rendered.refresh(), Err(RenderError::File(_))));
 
@@ -180,6 +212,7 @@ mod tests {
         rendered.keep_fresh();
         assert_eq!(read(), two_keys);
         assert!(rendered.refresh().is_err());
+        assert_eq!(rendered.encryption(), (1, two_keys));
     }
 
     #[test]

@@ -15,8 +15,8 @@ use std::time::Duration;
 
 use authority::{Place, on_one_thread, read, within};
 use certificates::{
-    Authority, CertificateKeeper, Change, Changed, KeeperConfiguration, Observed, Profile, RuntimeDirectory,
-    SharedKeySet,
+    Authority, CertificateKeeper, Change, Changed, KeeperConfiguration, KeysNeeded, Observed, Profile,
+    RuntimeDirectory, SharedKeySet,
 };
 use conditions::{Progress, Silent};
 use health_endpoints::{ReloadBehaviour, StatusBoard};
@@ -35,7 +35,7 @@ fn configuration(place: &Place, url: &str, instance: &str) -> KeeperConfiguratio
         published_trust: place.trust(),
         runtime_directory: place.runtime(instance),
         leaves: LEAVES.map(|profile| (profile, ReloadBehaviour::Reloads)).to_vec(),
-        shared_keys: vec![(SharedKeySet::ServiceAccount, ReloadBehaviour::NeedsRestart)],
+        shared_keys: vec![KeysNeeded::all_of(SharedKeySet::ServiceAccount, ReloadBehaviour::NeedsRestart)],
         bundles: vec![(Authority::FrontProxy, ReloadBehaviour::Reloads)],
     }
 }
@@ -144,7 +144,8 @@ fn a_start_obtains_everything_and_the_next_start_needs_no_authority() {
         assert!(key.contains("PRIVATE KEY"));
         let document = told.document();
         assert_eq!(document.certificates.len(), 2);
-        assert_eq!(document.key_generations["service-account"], 1);
+        assert_eq!(directory.key_generation(SharedKeySet::ServiceAccount), Some(1));
+        assert!(document.key_generations.is_empty(), "no child has them in use");
 
         running.unwrap().stop().await;
         let before = read(&directory.leaf(LEAVES[0]).certificate);

@@ -20,8 +20,8 @@ use self::looks::{BundlePublished, KeysHandedOut, LeafIssued};
 use self::outbox::Outbox;
 use crate::store::FILE_LIMIT;
 use crate::{
-    Authority, AuthorityClient, FreshLeaf, LeafFacts, Observed, Profile, Reason, RuntimeDirectory,
-    SharedKeySet, Verdict, verdict,
+    Authority, AuthorityClient, FreshLeaf, KeysNeeded, LeafFacts, Observed, Profile, Reason,
+    RuntimeDirectory, SharedKeySet, Verdict, verdict,
 };
 
 /// How often the clock and the published bundles are looked at.
@@ -55,7 +55,7 @@ pub struct KeeperConfiguration {
     /// The leaves, and who takes up renewed ones how.
     pub leaves: Vec<(Profile, ReloadBehaviour)>,
     /// The shared keys, and how they are taken up.
-    pub shared_keys: Vec<(SharedKeySet, ReloadBehaviour)>,
+    pub shared_keys: Vec<KeysNeeded>,
     /// The trust bundles that the child reads, and how. Those needed for the leaves are kept anyway.
     pub bundles: Vec<(Authority, ReloadBehaviour)>,
 }
@@ -78,7 +78,7 @@ pub enum Changed {
     Leaf(Profile),
     /// A trust bundle was replaced.
     Bundle(Authority),
-    /// A shared key set has a new generation.
+    /// A shared key set has a new generation, and a file that the child reads is another.
     Keys(SharedKeySet),
 }
 
@@ -145,18 +145,29 @@ impl CertificateKeeper {
         for (profile, reload) in &self.configuration.leaves {
             self.obtain_leaf(*profile, *reload, progress).await?;
         }
-        for (set, _) in &self.configuration.shared_keys {
-            let generation = if let Some(generation) = self.store.key_generation(*set) {
-                generation
-            } else {
-                let keys =
-                    wait_for(&mut KeysHandedOut { set: *set, client: &self.client }, PACE, progress).await;
-                self.store.write_keys(*set, &keys)?;
-                keys.generation
-            };
-            self.board.key_generation(set.name(), generation);
+        let mut answered = true;
+        for needed in &self.configuration.shared_keys {
+            let set = needed.set;
+            let known = self.store.key_generation(set);
+            if known.is_none() {
+                let keys = wait_for(&mut KeysHandedOut { set, client: &self.client }, PACE, progress).await;
+                self.store.write_keys(set, &keys)?;
+            } else if answered {
+                // What an earlier life left may be from before a rotation. Asked once: the authority may be away.
+                answered = self.renew_keys(needed, &mut None).await;
+            }
+            self.tell_keys(needed);
         }
         Ok(())
+    }
+
+    /// Others tell for themselves what they have taken up.
+    fn tell_keys(&self, needed: &KeysNeeded) {
+        if needed.reload == ReloadBehaviour::Reloads
+            && let Some(generation) = self.store.key_generation(needed.set)
+        {
+            self.board.key_generation(needed.set.name(), generation);
+        }
     }
 
     async fn obtain_leaf(
@@ -191,6 +202,7 @@ impl CertificateKeeper {
             .collect();
         // Not at once: a whole control plane starts now, and has better things to do.
         let mut next_ask = Instant::now() + FIRST_ASK_AFTER;
+        let mut no_keys_before = Instant::now();
         loop {
             if self.follow_bundles(&mut changes) {
                 for leaf in &mut leaves {
@@ -200,6 +212,9 @@ impl CertificateKeeper {
             if Instant::now() >= next_ask {
                 let answered = self.ask(&mut leaves, &mut changes).await;
                 next_ask = Instant::now() + if answered { ASK_EVERY } else { ASK_AGAIN_AFTER };
+            }
+            if Instant::now() >= no_keys_before && !self.take_published_keys(&mut changes).await {
+                no_keys_before = Instant::now() + ASK_AGAIN_AFTER;
             }
             for leaf in &mut leaves {
                 if let Some(reason) = leaf.due(&self.configuration.instance, OffsetDateTime::now_utc()) {
@@ -245,27 +260,46 @@ impl CertificateKeeper {
                 }
             }
         }
-        for (set, reload) in &self.configuration.shared_keys {
-            match self.client.shared_keys(*set, self.store.key_generation(*set)).await {
-                Ok(None) => {}
-                Ok(Some(keys)) => match self.store.write_keys(*set, &keys) {
-                    Ok(()) => {
-                        self.board.key_generation(set.name(), keys.generation);
-                        tracing::info!(%set, generation = keys.generation, "shared keys replaced");
-                        changes.put(Changed::Keys(*set), *reload, None);
-                    }
-                    Err(error) => {
-                        answered = false;
-                        tracing::warn!(%set, %error, "shared keys not stored; tried again");
-                    }
-                },
-                Err(error) => {
-                    answered = false;
-                    tracing::debug!(%set, error = error.explained(), "shared keys not confirmed");
-                }
+        for needed in &self.configuration.shared_keys {
+            answered &= self.renew_keys(needed, &mut Some(&mut *changes)).await;
+        }
+        answered
+    }
+
+    /// Asks for the sets of which a higher generation was published; false if that was not answered.
+    async fn take_published_keys(&self, changes: &mut Outbox) -> bool {
+        let published = RuntimeDirectory::published_generations(&self.configuration.published_trust);
+        let mut answered = true;
+        for needed in &self.configuration.shared_keys {
+            if published.has_news(needed.set, self.store.key_generation(needed.set)) {
+                answered &= self.renew_keys(needed, &mut Some(&mut *changes)).await;
             }
         }
         answered
+    }
+
+    /// Takes over the present generation of a set, if it is another than ours; false if that was not answered.
+    async fn renew_keys(&self, needed: &KeysNeeded, changes: &mut Option<&mut Outbox>) -> bool {
+        let set = needed.set;
+        let keys = match self.client.shared_keys(set, self.store.key_generation(set)).await {
+            Ok(None) => return true,
+            Ok(Some(keys)) => keys,
+            Err(error) => {
+                tracing::debug!(%set, error = error.explained(), "shared keys not confirmed");
+                return false;
+            }
+        };
+        let concerns_child = self.store.would_change(set, needed.files, &keys);
+        if let Err(error) = self.store.write_keys(set, &keys) {
+            tracing::warn!(%set, %error, "shared keys not stored; tried again");
+            return false;
+        }
+        tracing::info!(%set, generation = keys.generation, "shared keys replaced");
+        self.tell_keys(needed);
+        if let Some(changes) = changes.as_mut().filter(|_| concerns_child) {
+            changes.put(Changed::Keys(set), needed.reload, None);
+        }
+        true
     }
 
     async fn renew(&self, leaf: &mut KeptLeaf, reason: &Reason, changes: &mut Outbox) {

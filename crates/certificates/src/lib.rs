@@ -6,6 +6,7 @@ mod coordination;
 mod due;
 mod entitlement;
 mod facts;
+mod generations;
 pub mod identities;
 mod keeper;
 mod names;
@@ -14,6 +15,7 @@ mod profiles;
 mod request;
 mod shared_keys;
 mod store;
+mod wanted_keys;
 mod wire;
 
 pub use authority::Authority;
@@ -21,13 +23,15 @@ pub use coordination::{FileTurns, Turns, turn_to_restart};
 pub use due::{BACKDATED, Expected, Observed, Reason, Verdict, renew_at, verdict};
 pub use entitlement::{may_have, may_have_keys};
 pub use facts::{LeafFacts, ParseError, bundle_certificates};
+pub use generations::PublishedGenerations;
 pub use keeper::{CertificateKeeper, Change, Changed, KeeperConfiguration, KeeperError};
 pub use names::{ContentsError, LeafContents, LeafName, NamingSettings, Requester, leaf_contents};
 pub use names_of_pods::pod_names;
 pub use profiles::{CommonName, NameRule, Profile, ProfileRow, UnknownName, Usage};
 pub use request::{AuthorityClient, FreshLeaf, RequestError};
-pub use shared_keys::SharedKeySet;
+pub use shared_keys::{KeysNeeded, SharedKeySet};
 pub use store::{LeafFiles, RuntimeDirectory};
+pub use wanted_keys::WantedKeys;
 pub use wire::{
     IssuedCertificate, KNOWN_GENERATION, LeafPreview, Refusal, SharedKeys, certificate_path, shared_keys_path,
 };

@@ -4,6 +4,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use health_endpoints::ReloadBehaviour;
 use serde::{Deserialize, Serialize};
 
 use crate::UnknownName;
@@ -19,6 +20,25 @@ pub enum SharedKeySet {
     /// The cluster CA's pair, with which the controller-manager signs `CertificateSigningRequest`s. Whoever steals it
     /// can make himself any client of the hosted cluster.
     ClusterSigning,
+}
+
+/// A shared key set as a component needs it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeysNeeded {
+    /// Which.
+    pub set: SharedKeySet,
+    /// How a new generation is taken up.
+    pub reload: ReloadBehaviour,
+    /// The files that the child reads: only when one of them is another does a new generation change anything for it.
+    pub files: &'static [&'static str],
+}
+
+impl KeysNeeded {
+    /// All files of `set`.
+    #[must_use]
+    pub const fn all_of(set: SharedKeySet, reload: ReloadBehaviour) -> Self {
+        Self { set, reload, files: set.files() }
+    }
 }
 
 impl SharedKeySet {

@@ -7,7 +7,7 @@ use durable_files::{FileError, read_limited, read_private, replace_directory, wr
 use naming_contract::files;
 
 use crate::facts::{LeafFacts, ParseError, bundle_certificates};
-use crate::{Authority, Observed, Profile, SharedKeySet, SharedKeys};
+use crate::{Authority, Observed, Profile, PublishedGenerations, SharedKeySet, SharedKeys};
 
 /// Beyond this no certificate, key or bundle of ours is ours, in bytes.
 pub(crate) const FILE_LIMIT: u64 = 256 * 1024;
@@ -116,6 +116,21 @@ impl RuntimeDirectory {
             keys.files.iter().map(|(name, content)| (name.clone(), content.as_bytes().to_vec())).collect();
         contents.push((SharedKeySet::GENERATION.to_owned(), keys.generation.to_string().into_bytes()));
         replace_directory(&self.keys_directory(set), &contents)
+    }
+
+    /// What was published last about shared keys.
+    pub(crate) fn published_generations(published: &Path) -> PublishedGenerations {
+        read_limited(&published.join(files::GENERATIONS), FILE_LIMIT)
+            .map(|content| PublishedGenerations::read(&content))
+            .unwrap_or_default()
+    }
+
+    /// Whether one of `names` is another in `keys` than it is here.
+    pub(crate) fn would_change(&self, set: SharedKeySet, names: &[&str], keys: &SharedKeys) -> bool {
+        names.iter().any(|name| {
+            let here = read_private(&self.shared_key(set, name), FILE_LIMIT).ok();
+            here.as_deref() != keys.files.get(*name).map(String::as_bytes)
+        })
     }
 
     /// Takes over what is published about a CA; says whether it is new. Refuses what is no bundle.

@@ -25,6 +25,8 @@ pub struct Context {
     pub management: Management,
     /// Where it tells what it refuses, beside the board.
     pub events: PodEvents,
+    /// The directory in which the certificate-authority publishes, or its mirror.
+    pub published: PathBuf,
     /// The upstream binary and what the operator adds to its flags.
     pub child: ChildBinary,
 }

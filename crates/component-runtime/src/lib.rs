@@ -5,6 +5,7 @@ mod arguments;
 mod command_line;
 mod context;
 mod error;
+mod keys_in_use;
 mod memory_limit;
 mod needs;
 mod pod_events;

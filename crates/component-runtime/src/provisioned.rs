@@ -1,39 +1,48 @@
-//! A component with what the runtime adds to its child: Go's memory limit from the container's.
+//! A component with what the runtime adds to its child: Go's memory limit from the container's, and what is known of the
+//! keys that it was started with.
 //! Refuses to override what an operator set.
+
+use std::rc::Rc;
 
 use conditions::Progress;
 use naming_contract::environment::GOMEMLIMIT;
 use supervision::{ChildCommand, ChildEnding, Health, PrepareError, Supervised};
 
+use crate::keys_in_use::KeysInUse;
 use crate::memory_limit::go_memory_limit;
 
 #[derive(Debug)]
-pub(crate) struct Provisioned<S>(pub(crate) S);
+pub(crate) struct Provisioned<S> {
+    pub(crate) component: S,
+    pub(crate) keys: Rc<KeysInUse>,
+}
 
 impl<S: Supervised> Supervised for Provisioned<S> {
     async fn prepare(&self, progress: &dyn Progress) -> Result<ChildCommand, PrepareError> {
-        let mut command = self.0.prepare(progress).await?;
+        let mut command = self.component.prepare(progress).await?;
         if std::env::var_os(GOMEMLIMIT).is_none()
             && let Some(limit) = go_memory_limit()
         {
             command.environment.entry(GOMEMLIMIT.to_owned()).or_insert_with(|| limit.to_string());
         }
+        // No child runs now, and the next one is spawned at once.
+        self.keys.child_starts();
         Ok(command)
     }
 
     async fn health(&self) -> Health {
-        self.0.health().await
+        self.component.health().await
     }
 
     async fn hold_back(&self, progress: &dyn Progress) {
-        self.0.hold_back(progress).await;
+        self.component.hold_back(progress).await;
     }
 
     async fn drain_is_senseless(&self) -> String {
-        self.0.drain_is_senseless().await
+        self.component.drain_is_senseless().await
     }
 
     async fn ended(&self, ending: ChildEnding, stopping: bool) {
-        self.0.ended(ending, stopping).await;
+        self.component.ended(ending, stopping).await;
     }
 }

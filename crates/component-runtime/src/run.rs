@@ -1,6 +1,7 @@
 //! The life of a process of ours: name, logs, health endpoints, certificates, then the child or the service, then the exit code.
 //! Refuses decisions: those are in the supervision machine and in the components.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use certificates::{CertificateKeeper, FileTurns, KeeperConfiguration};
@@ -17,6 +18,7 @@ use crate::arguments::{AuthorityArguments, CommonArguments, SupervisionArguments
 use crate::command_line::{Service, SupervisedComponent};
 use crate::context::{ChildBinary, Context, Management, Paths};
 use crate::error::RuntimeError;
+use crate::keys_in_use::KeysInUse;
 use crate::needs::Needs;
 use crate::pod_events::PodEvents;
 use crate::provisioned::Provisioned;
@@ -83,7 +85,7 @@ impl Frame {
                 instance: instance.clone(),
                 authority_url: common.authority.authority_url.clone(),
                 caller_token_file: common.authority.caller_token_file.clone(),
-                published_trust,
+                published_trust: published_trust.clone(),
                 runtime_directory: root.clone(),
                 leaves: needs.leaves.to_vec(),
                 shared_keys: needs.shared_keys.to_vec(),
@@ -94,7 +96,8 @@ impl Frame {
         let paths = Paths::new(root.clone());
         let pod = pod_uid.map(|uid| PodReference { name: instance.clone(), uid: uid.to_owned() });
         let events = PodEvents::new(pod.map(|pod| (management.clone(), pod)), component);
-        let context = Context { instance, board, paths, management, events, child };
+        let published = published_trust;
+        let context = Context { instance, board, paths, management, events, published, child };
         Ok(Self { context, keeper, mirror, tasks, stop })
     }
 
@@ -167,7 +170,13 @@ async fn supervise<A: SupervisedComponent>(
     configuration: Configuration,
     signals: &Signals,
 ) -> Result<u8, RuntimeError> {
-    let supervised = Provisioned(component.supervised(frame.context.clone())?);
+    let keys = Rc::new(KeysInUse::new(
+        component.needs().shared_keys,
+        frame.context.paths.clone(),
+        frame.context.board.clone(),
+    ));
+    let component = component.supervised(frame.context.clone())?;
+    let supervised = Provisioned { component, keys: Rc::clone(&keys) };
     let (changes, told) = mpsc::channel(16);
     let (restart, restarts) = mpsc::channel(4);
     let restarter = Restarter {
@@ -184,6 +193,7 @@ async fn supervise<A: SupervisedComponent>(
         report = run => Ok(report.code),
         never = frame.keeper.keep(changes) => match never {},
         () = restarter.follow(told, restart) => Ok(1),
+        () = keys.follow() => Ok(1),
     }
 }
 

@@ -10,6 +10,7 @@ use health_endpoints::StatusBoard;
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use management_api::{Followed, ManagementApi, follow};
+use naming_contract::files;
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -136,9 +137,21 @@ fn write_bundles(map: &ConfigMap, directory: &Path) -> String {
         }
         present.push(authority.bundle());
     }
+    write_generations(map, directory);
     match present.as_slice() {
         [] => "it holds no bundle yet".to_owned(),
         some => format!("it holds {}", some.join(", ")),
+    }
+}
+
+/// Without them a supervisor only hears of new shared keys later.
+fn write_generations(map: &ConfigMap, directory: &Path) {
+    let Some(generations) = map.data.as_ref().and_then(|data| data.get(files::GENERATIONS)) else { return };
+    let path = directory.join(files::GENERATIONS);
+    if !read_limited(&path, BUNDLE_LIMIT).is_ok_and(|known| known == generations.as_bytes())
+        && let Err(error) = write_public(&path, generations.as_bytes())
+    {
+        tracing::warn!(error = telemetry::error_chain(&error), "the published generations cannot be kept");
     }
 }
 
@@ -166,6 +179,9 @@ mod tests {
         take(Followed::Seen(Box::new(map(&[("cluster.crt", "two"), ("etcd.crt", "three")]))));
         assert_eq!(there("cluster.crt").as_deref(), Some("two"));
         assert_eq!(there("etcd.crt").as_deref(), Some("three"));
+
+        take(Followed::Seen(Box::new(map(&[("generations.json", "{}")]))));
+        assert_eq!(there("generations.json").as_deref(), Some("{}"));
 
         // What is taken away, the whole map or a key, was good until now.
         take(Followed::Absent);

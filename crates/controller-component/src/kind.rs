@@ -1,7 +1,7 @@
 //! The table of what differs between the leader-elected components.
 //! Refuses code: a difference that is not a value here is none.
 
-use certificates::{Authority, Profile, SharedKeySet};
+use certificates::{Authority, KeysNeeded, Profile, SharedKeySet};
 use component_runtime::Needs;
 use health_endpoints::ReloadBehaviour::{NeedsRestart, Reloads, ReloadsLate};
 use naming_contract::Component;
@@ -20,6 +20,12 @@ pub enum Kind {
 
 /// Where all their leases are.
 pub(crate) const LEASE_NAMESPACE: &str = "kube-system";
+
+/// With a service-account key it only signs.
+const CONTROLLER_MANAGER_KEYS: &[KeysNeeded] = &[
+    KeysNeeded { set: SharedKeySet::ServiceAccount, reload: NeedsRestart, files: &[SharedKeySet::SIGNING] },
+    KeysNeeded::all_of(SharedKeySet::ClusterSigning, Reloads),
+];
 
 impl Kind {
     /// Which component it is elsewhere.
@@ -42,10 +48,7 @@ impl Kind {
                     (Profile::ControllerManagerClient, ReloadsLate),
                     (Profile::ControllerManagerServing, Reloads),
                 ],
-                shared_keys: &[
-                    (SharedKeySet::ServiceAccount, NeedsRestart),
-                    (SharedKeySet::ClusterSigning, Reloads),
-                ],
+                shared_keys: CONTROLLER_MANAGER_KEYS,
                 bundles: &[(Authority::Cluster, NeedsRestart), (Authority::FrontProxy, Reloads)],
             },
             Self::Scheduler => Needs {

@@ -16,6 +16,12 @@ pub(crate) fn desired() -> Vec<Desired> {
             "system:kubelet-api-admin",
         ),
         binding_of_group("pilothouse:cluster-admins", identities::ADMINISTRATORS_GROUP, "cluster-admin"),
+        // API servers ask themselves which encryption keys they have loaded; only their metrics tell.
+        binding_of_group(
+            "pilothouse:api-servers-metrics",
+            identities::KUBELET_CLIENTS_GROUP,
+            "system:monitoring",
+        ),
         cloud_controller_manager_role(),
         cloud_controller_manager_binding(),
         cloud_controller_manager_reads_authentication(),

@@ -16,6 +16,9 @@ pub const CONFIGURATION: &str = "configuration";
 /// The file with the bearer token by which an instance proves itself to the certificate-authority.
 pub const CALLER_TOKEN: &str = "caller-token";
 
+/// What is published beside the bundles: which generation of each shared key set is handed out now.
+pub const GENERATIONS: &str = "generations.json";
+
 /// Trust bundle of the cluster CA, below [`TRUST`].
 pub const CLUSTER_BUNDLE: &str = "cluster.crt";
 /// Trust bundle of the CA of etcd's servers and clients.
