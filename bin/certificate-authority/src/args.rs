@@ -2,8 +2,9 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
-use certificate_signing::ExternalAddress;
+use certificate_signing::{ExternalAddress, PlannedInstance, parse_duration};
 use certificates::LeafName;
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use ipnet::IpNet;
@@ -58,6 +59,8 @@ pub(crate) struct Run {
     #[arg(long, env = "PILOTHOUSE_LIFETIME", value_delimiter = ',', value_name = "PROFILE=DURATION")]
     pub(crate) lifetime: Vec<String>,
     #[command(flatten)]
+    pub(crate) rotation: Rotation,
+    #[command(flatten)]
     pub(crate) logs: LogArguments,
     #[command(flatten)]
     pub(crate) directories: OnOneMachine,
@@ -67,10 +70,31 @@ pub(crate) struct Run {
     pub(crate) management: ManagementArguments,
 }
 
+/// Rotation of the keys that several processes share.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Rotation of shared keys")]
+pub(crate) struct Rotation {
+    /// Number of the service-account key that is wanted, from 1; a rotation begins when it is above that of the key in use
+    #[arg(long, env = "PILOTHOUSE_SERVICE_ACCOUNT_KEY", default_value_t = 1, value_name = "NUMBER")]
+    pub(crate) service_account_key: u64,
+    /// Number of the encryption key that is wanted, likewise
+    #[arg(long, env = "PILOTHOUSE_ENCRYPTION_KEY", default_value_t = 1, value_name = "NUMBER")]
+    pub(crate) encryption_key: u64,
+    /// How long an old service-account key is trusted after nobody signs with it any more, such as 25h: kubelet renews
+    /// the tokens of Pods after 24 hours at the latest, and tokens that were asked for with longer lives end with the key
+    #[arg(
+        long,
+        env = "PILOTHOUSE_SERVICE_ACCOUNT_KEY_OVERLAP",
+        default_value = "25h",
+        value_name = "DURATION",
+        value_parser = duration
+    )]
+    pub(crate) service_account_key_overlap: Duration,
+}
+
 /// Keys in files; exactly one of this and [`InCluster`].
 #[derive(Debug, Args)]
 #[command(next_help_heading = "On one machine, all three")]
-#[expect(clippy::struct_field_names, reason = "the flags are called so")]
 pub(crate) struct OnOneMachine {
     /// Directory of the CA keys and shared keys, made at the first start; back it up
     #[arg(
@@ -98,6 +122,26 @@ pub(crate) struct OnOneMachine {
         requires = "state_directory"
     )]
     pub(crate) publish_directory: Option<PathBuf>,
+    /// File that `pilothouse rotate` writes: the numbers of the keys that are wanted
+    #[arg(
+        long,
+        env = "PILOTHOUSE_WANTED_KEYS_FILE",
+        value_name = "FILE",
+        conflicts_with = "release",
+        requires = "state_directory"
+    )]
+    pub(crate) wanted_keys_file: Option<PathBuf>,
+    /// An instance and its health endpoints, such as kube-apiserver-0=http://127.0.0.1:8686: a rotation goes on when it
+    /// has taken the keys up (repeat)
+    #[arg(
+        long = "planned-instance",
+        env = "PILOTHOUSE_PLANNED_INSTANCE",
+        value_delimiter = ',',
+        value_name = "NAME=URL",
+        conflicts_with = "release",
+        requires = "state_directory"
+    )]
+    pub(crate) planned_instances: Vec<PlannedInstance>,
 }
 
 /// Keys in Secrets; exactly one of this and [`OnOneMachine`].
@@ -153,6 +197,10 @@ pub(crate) enum Output {
     Table,
     /// A JSON list of objects
     Json,
+}
+
+fn duration(given: &str) -> Result<Duration, String> {
+    parse_duration(given).ok_or_else(|| "a duration is a number and s, m, h or d".to_owned())
 }
 
 fn release_name(given: &str) -> Result<String, String> {

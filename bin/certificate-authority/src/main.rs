@@ -8,8 +8,10 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use args::{Action, CommandLine, InCluster, Inspect, OnOneMachine, Output, Run};
-use certificate_signing::{Directories, Lifetimes, Place, ReleaseSettings, ServerSettings, inspect, serve};
-use certificates::NamingSettings;
+use certificate_signing::{
+    Directories, Lifetimes, Place, ReleaseSettings, RotationSettings, ServerSettings, inspect, serve,
+};
+use certificates::{NamingSettings, WantedKeys};
 use clap::Parser as _;
 use health_endpoints::{HealthServer, State, StatusBoard};
 use management_api::ManagementArguments;
@@ -97,6 +99,13 @@ fn settings(arguments: Run, instance: &str) -> anyhow::Result<ServerSettings> {
             extra_names: arguments.certificate_name,
         },
         lifetimes,
+        rotation: RotationSettings {
+            wanted: WantedKeys {
+                service_account_key: arguments.rotation.service_account_key,
+                encryption_key: arguments.rotation.encryption_key,
+            },
+            token_overlap: arguments.rotation.service_account_key_overlap,
+        },
         place: place(arguments.directories, arguments.release, arguments.management)?,
     })
 }
@@ -116,9 +125,13 @@ fn place(
         })));
     }
     match (directories.state_directory, directories.callers_directory, directories.publish_directory) {
-        (Some(state), Some(callers), Some(publish)) => {
-            Ok(Place::Directories(Directories { state, callers, publish }))
-        }
+        (Some(state), Some(callers), Some(publish)) => Ok(Place::Directories(Directories {
+            state,
+            callers,
+            publish,
+            wanted_keys: directories.wanted_keys_file,
+            instances: directories.planned_instances,
+        })),
         // clap lets nothing else through.
         _ => anyhow::bail!("give --release with --pod-uid, or the three directories"),
     }

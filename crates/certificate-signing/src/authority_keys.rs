@@ -1,12 +1,17 @@
 //! The CA keys and shared keys of a control plane, whole and checked pair by pair; where they are kept is the stores'.
 //! Refuses a CA whose key is not its own.
 
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 use certificates::{Authority, LeafFacts, SharedKeySet, SharedKeys};
 use rcgen::{Issuer, KeyPair};
 use time::OffsetDateTime;
+use tokio::time::Instant;
+
+use crate::rotation::StoredKeys;
 
 /// Whether the keys were there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,10 +22,14 @@ pub enum Origin {
     Found,
 }
 
-/// All CA keys and shared keys of a control plane.
+/// All CA keys and shared keys of a control plane. Shared keys change while they are rotated.
 pub struct AuthorityKeys {
     authorities: BTreeMap<Authority, SigningAuthority>,
-    shared: BTreeMap<SharedKeySet, SharedKeys>,
+    stored: RefCell<BTreeMap<SharedKeySet, StoredKeys>>,
+    /// Fingerprint of the manifest: which control plane this is.
+    founding: String,
+    /// Until when what is here is what is stored; none where nobody else writes.
+    fresh_until: Cell<Option<Instant>>,
 }
 
 /// One CA with its key.
@@ -40,23 +49,49 @@ pub(crate) enum PairError {
 }
 
 impl AuthorityKeys {
-    /// Puts together what a store has read; the cluster-signing set is the cluster CA itself.
+    /// Puts together what a store has read. `founding` is the fingerprint of the manifest.
     pub(crate) fn assemble(
         authorities: BTreeMap<Authority, SigningAuthority>,
-        mut shared: BTreeMap<SharedKeySet, SharedKeys>,
+        stored: BTreeMap<SharedKeySet, StoredKeys>,
+        founding: String,
     ) -> Self {
-        if let Some(cluster) = authorities.get(&Authority::Cluster) {
-            shared.insert(SharedKeySet::ClusterSigning, cluster.as_shared_keys());
-        }
-        Self { authorities, shared }
+        Self { authorities, stored: RefCell::new(stored), founding, fresh_until: Cell::new(None) }
     }
 
     pub(crate) fn authority(&self, authority: Authority) -> Option<&SigningAuthority> {
         self.authorities.get(&authority)
     }
 
-    pub(crate) fn shared(&self, set: SharedKeySet) -> Option<&SharedKeys> {
-        self.shared.get(&set)
+    /// What is handed out. The cluster-signing set is the cluster CA itself.
+    pub(crate) fn shared(&self, set: SharedKeySet) -> Option<SharedKeys> {
+        if set == SharedKeySet::ClusterSigning {
+            return self.authorities.get(&Authority::Cluster).map(SigningAuthority::as_shared_keys);
+        }
+        self.stored.borrow().get(&set).map(|stored| stored.keys.clone())
+    }
+
+    /// A set that is stored, with where its rotation stands.
+    pub(crate) fn stored(&self, set: SharedKeySet) -> Option<StoredKeys> {
+        self.stored.borrow().get(&set).cloned()
+    }
+
+    /// Goes on with what is stored now.
+    pub(crate) fn adopt(&self, set: SharedKeySet, stored: StoredKeys) {
+        self.stored.borrow_mut().insert(set, stored);
+    }
+
+    pub(crate) fn founding(&self) -> &str {
+        &self.founding
+    }
+
+    /// Says that what is here is what is stored, and for how long that may be believed.
+    pub(crate) fn seen_now(&self, good_for: Duration) {
+        self.fresh_until.set(Some(Instant::now() + good_for));
+    }
+
+    /// Whether others may have stored something else meanwhile: then nothing is handed out.
+    pub(crate) fn are_stale(&self) -> bool {
+        self.fresh_until.get().is_some_and(|until| Instant::now() >= until)
     }
 
     /// The trust bundle of a CA, PEM: its certificate, and while it is replaced its successor's too.

@@ -4,16 +4,19 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use certificates::{Authority, bundle_certificates};
-use durable_files::{FileError, create_directory_once, is_private, read_limited, read_private};
+use certificates::{Authority, SharedKeySet, bundle_certificates};
+use durable_files::{
+    FileError, create_directory_once, is_private, read_limited, read_private, write_private,
+};
 use rcgen::KeyPair;
 use time::OffsetDateTime;
 
 use crate::authority_keys::{PairError, SigningAuthority};
 use crate::founding::{
-    FORMAT_VERSION, MANIFEST, Manifest, STORED_SETS, certificate_file, fingerprint, found, key_file,
+    FORMAT_VERSION, MANIFEST, Manifest, STORED_SETS, certificate_file, fingerprint, found, json, key_file,
     shared_keys_file,
 };
+use crate::rotation::StoredKeys;
 use crate::{AuthorityKeys, Origin, StateError};
 
 /// No file of the set is longer, in bytes.
@@ -41,20 +44,16 @@ impl AuthorityKeys {
 
     fn open(directory: &Path) -> Result<Self, StateError> {
         is_private(directory)?;
-        let manifest = read_manifest(directory)?;
+        let (manifest, founding) = read_manifest(directory)?;
         let mut authorities = BTreeMap::new();
         for authority in Authority::ALL {
             authorities.insert(authority, read_authority(directory, &manifest, authority)?);
         }
-        let mut shared = BTreeMap::new();
+        let mut stored = BTreeMap::new();
         for set in STORED_SETS {
-            let path = directory.join(shared_keys_file(set));
-            let content = read_known(directory, &manifest, &shared_keys_file(set), |_| None)?;
-            let keys = serde_json::from_slice(&content)
-                .map_err(|error| StateError::Damaged { path, why: error.to_string() })?;
-            shared.insert(set, keys);
+            stored.insert(set, read_set(directory, &manifest, &founding, set)?);
         }
-        Ok(Self::assemble(authorities, shared))
+        Ok(Self::assemble(authorities, stored, founding))
     }
 
     /// Refuses to go on when what was published before does not hold these CAs: then the directories were mixed up.
@@ -80,13 +79,38 @@ impl AuthorityKeys {
     }
 }
 
-fn read_manifest(directory: &Path) -> Result<Manifest, StateError> {
+/// Puts the next set in place of a stored one, at once.
+pub(crate) fn write_set(directory: &Path, set: SharedKeySet, stored: &StoredKeys) -> Result<(), FileError> {
+    write_private(&directory.join(shared_keys_file(set)), &json(stored))
+}
+
+/// The manifest vouches for a set as it was founded, its own seal for what came later.
+fn read_set(
+    directory: &Path,
+    manifest: &Manifest,
+    founding: &str,
+    set: SharedKeySet,
+) -> Result<StoredKeys, StateError> {
+    let name = shared_keys_file(set);
+    let path = directory.join(&name);
+    let damaged = |why: String| StateError::Damaged { path: path.clone(), why };
+    if let Ok(stored) = serde_json::from_slice::<StoredKeys>(&read(&path)?)
+        && let Some(sealed) = stored.is_sealed(set, founding)
+    {
+        return if sealed { Ok(stored) } else { Err(damaged("it is not what was written last".to_owned())) };
+    }
+    let content = read_known(directory, manifest, &name, |_| None)?;
+    serde_json::from_slice(&content).map_err(|error| damaged(error.to_string()))
+}
+
+/// The manifest, and its fingerprint.
+fn read_manifest(directory: &Path) -> Result<(Manifest, String), StateError> {
     let path = directory.join(MANIFEST);
     let content = read(&path)?;
     let manifest: Manifest = serde_json::from_slice(&content)
         .map_err(|error| StateError::Damaged { path: path.clone(), why: error.to_string() })?;
     if manifest.format_version == FORMAT_VERSION {
-        Ok(manifest)
+        Ok((manifest, fingerprint(&content)))
     } else {
         Err(StateError::Version { path, found: manifest.format_version, known: FORMAT_VERSION })
     }

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 
+use crate::rotation::encryption_name;
 use crate::{MakeError, StateError};
 
 /// Ten years of 365 days.
@@ -35,10 +36,10 @@ pub(crate) struct Manifest {
 }
 
 /// One key of the encryption set, as `keys.json` lists them.
-#[derive(Serialize)]
-struct EncryptionKey {
-    name: String,
-    secret: String,
+#[derive(Serialize, Deserialize)]
+pub(crate) struct EncryptionKey {
+    pub(crate) name: String,
+    pub(crate) secret: String,
 }
 
 pub(crate) fn certificate_file(authority: Authority) -> String {
@@ -127,10 +128,15 @@ fn new_service_account_keys() -> Result<SharedKeys, rcgen::Error> {
     Ok(SharedKeys { generation: 1, files })
 }
 
-fn new_encryption_keys() -> Result<SharedKeys, MakeError> {
+/// In base64, as `keys.json` has it.
+pub(crate) fn new_encryption_secret() -> Result<String, MakeError> {
     let mut secret = [0_u8; ENCRYPTION_KEY_LENGTH];
     aws_lc_rs::rand::fill(&mut secret).map_err(|_| MakeError::Randomness)?;
-    let keys = [EncryptionKey { name: "key1".to_owned(), secret: STANDARD.encode(secret) }];
+    Ok(STANDARD.encode(secret))
+}
+
+fn new_encryption_keys() -> Result<SharedKeys, MakeError> {
+    let keys = [EncryptionKey { name: encryption_name(1), secret: new_encryption_secret()? }];
     let content = String::from_utf8_lossy(&json(&keys)).into_owned();
     Ok(SharedKeys { generation: 1, files: BTreeMap::from([(SharedKeySet::ENCRYPTION.to_owned(), content)]) })
 }

@@ -8,6 +8,7 @@ mod carried;
 mod kept_secrets;
 mod kubeconfig_secret;
 mod reports;
+mod rotating;
 mod secret_contents;
 mod secret_set;
 mod secret_store;
@@ -16,14 +17,15 @@ mod tend;
 mod trust;
 mod waits;
 
+use std::cell::RefCell;
 use std::convert::Infallible;
 use std::rc::Rc;
 use std::time::Duration;
 
 use caller_identity::ServiceAccountCallers;
-use certificates::{ContentsError, LeafName, pod_names};
+use certificates::{ContentsError, LeafName, PublishedGenerations, pod_names};
 use conditions::{Pace, wait_for};
-use health_endpoints::StatusBoard;
+use health_endpoints::{HealthClient, StatusBoard};
 use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service};
 use management_api::{Followed, ManagementApi, ManagementArguments, follow};
 use naming_contract::{Component, ReleaseObjects};
@@ -36,13 +38,17 @@ pub use self::addresses::{AddressError, ExternalAddress};
 use self::addresses::{Addresses, load_balancer_names};
 use self::anchor::Owner;
 use self::reports::Reports;
+use self::rotating::InRelease;
 use self::secret_store::{OpenedSecrets, SecretStore};
-use self::tend::tend;
+use self::tend::{TendError, tend};
 use self::waits::{CallersIdentifiable, KeysOpened, OnBoard, ServiceRead};
-use crate::server::{LOOK_EVERY, ServeError, ServerSettings, sign};
+use crate::rotation::Rotations;
+use crate::server::{LOOK_EVERY, ServeError, ServerSettings, serves, sign};
 use crate::serving::{OwnLeafError, ServingLeaf};
 use crate::{AuthorityKeys, IssueError, Issuing};
 
+/// An answer of a Pod comes from its memory.
+const ANSWER_LIMIT: Duration = Duration::from_secs(1);
 /// How often it is asked whether callers could be identified now.
 const REHEARSE_EVERY: Duration = Duration::from_secs(10);
 /// Looking at all Secrets of a set takes as many calls, each of which may take 5 s.
@@ -77,6 +83,8 @@ struct Release {
     owner: Owner,
     addresses: Addresses,
     reports: Reports,
+    /// What this replica tells about shared keys.
+    published: RefCell<PublishedGenerations>,
 }
 
 pub(crate) async fn serve_release(
@@ -87,7 +95,7 @@ pub(crate) async fn serve_release(
     stop: CancellationToken,
 ) -> Result<(), ServeError> {
     let api = release.management.connect()?;
-    let ServerSettings { instance, listen_address, mut naming, lifetimes, .. } = settings;
+    let ServerSettings { instance, listen_address, mut naming, lifetimes, rotation, .. } = settings;
     naming.extra_names.extend(release.external_addresses.iter().map(|address| address.host.clone()));
     let objects = release.objects;
     let release = Rc::new(Release {
@@ -95,6 +103,7 @@ pub(crate) async fn serve_release(
         owner: Owner::new(api.clone(), &objects, release.keep_state),
         addresses: Addresses::new(release.external_addresses, &objects, api.namespace()),
         reports: Reports::new(board.clone()),
+        published: RefCell::default(),
         api,
         objects,
     });
@@ -113,8 +122,18 @@ pub(crate) async fn serve_release(
     let now = OffsetDateTime::now_utc();
     let leaf = ServingLeaf::new(Rc::clone(&issuing), &instance, own_names, board.clone(), now)?;
     let rehearsals = rehearse(&release, Rc::clone(&callers), &instance);
-    let tending = release.tend_all(&keys, &issuing, &instance);
-    let keeping = release.tend_secrets(&store, &opened.contents);
+    let contents = Rc::new(RefCell::new(opened.contents));
+    let published = Rc::new(Notify::new());
+    let place = InRelease {
+        release: Rc::clone(&release),
+        contents: Rc::clone(&contents),
+        health: HealthClient::new(ANSWER_LIMIT)?,
+        published: Rc::clone(&published),
+    };
+    let rotations = Rotations::new(Rc::clone(&keys), place, rotation, board.clone(), serves(listen_address));
+    release.published.replace(rotations.published());
+    let tending = release.tend_all(&keys, &issuing, &instance, &published);
+    let keeping = release.tend_secrets(&store, &keys, &contents);
     let serving = sign(listener, callers, Rc::clone(&issuing), leaf, listen_address, board.clone(), stop);
     let readiness = async {
         loop {
@@ -127,6 +146,8 @@ pub(crate) async fn serve_release(
         never = tending => match never {},
         never = keeping => match never {},
         never = rehearsals => never,
+        never = rotations.carry_out() => match never {},
+        never = release.refresh_keys(&keys, &contents) => never,
         never = readiness => never,
     }
 }
@@ -167,14 +188,19 @@ impl Release {
     }
 
     /// Keeps everything that is derived from the keys, for ever.
-    async fn tend_all(&self, keys: &AuthorityKeys, issuing: &Issuing, instance: &str) -> Infallible {
+    async fn tend_all(
+        &self,
+        keys: &AuthorityKeys,
+        issuing: &Issuing,
+        instance: &str,
+        published: &Notify,
+    ) -> Infallible {
         let address_changed = Notify::new();
-        let never = Notify::new();
         let (trust, kubeconfig) = (self.objects.trust(), self.objects.kubeconfig());
         let trust = tend::<ConfigMap>(
             &self.api,
             &trust,
-            &never,
+            published,
             |told| self.reports.required("trust", told),
             async || self.publish(keys).await,
         );

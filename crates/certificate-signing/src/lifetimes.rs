@@ -65,7 +65,9 @@ impl Lifetimes {
     }
 }
 
-fn parse_duration(text: &str) -> Option<Duration> {
+/// A number and a unit: s, m, h or d.
+#[must_use]
+pub fn parse_duration(text: &str) -> Option<Duration> {
     let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     let seconds = match unit {
         "s" => 1,

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use caller_identity::{EmbeddedCallers, IdentifyCaller};
 use certificates::{LeafName, NamingSettings};
-use health_endpoints::{State, StatusBoard};
+use health_endpoints::{HealthClientError, State, StatusBoard};
 use http_serving::Limits;
 use management_api::ManagementError;
 use time::OffsetDateTime;
@@ -20,6 +20,7 @@ use crate::in_cluster::{ReleaseSettings, serve_release};
 use crate::issuing::Issuing;
 use crate::lifetimes::Lifetimes;
 use crate::publishing::{PublishError, publish_bundles};
+use crate::rotation::{OnOneMachine, PlannedInstance, RotationSettings, Rotations};
 use crate::service::SigningService;
 use crate::serving::{OwnLeafError, ServingLeaf};
 use crate::state_error::StateError;
@@ -40,6 +41,8 @@ pub struct ServerSettings {
     pub naming: NamingSettings,
     /// How long leaves live.
     pub lifetimes: Lifetimes,
+    /// How shared keys are rotated.
+    pub rotation: RotationSettings,
 }
 
 /// Where keys are kept, callers are known and bundles are published.
@@ -60,6 +63,10 @@ pub struct Directories {
     pub callers: PathBuf,
     /// Directory for trust bundles.
     pub publish: PathBuf,
+    /// File of the numbers of the keys that are wanted.
+    pub wanted_keys: Option<PathBuf>,
+    /// Who must have taken a set of keys up before the next one is stored.
+    pub instances: Vec<PlannedInstance>,
 }
 
 /// Why the certificate-authority ends.
@@ -74,6 +81,9 @@ pub enum ServeError {
     /// It has no certificate of its own.
     #[error(transparent)]
     OwnLeaf(#[from] OwnLeafError),
+    /// Instances cannot be asked for what they have in use.
+    #[error(transparent)]
+    Health(#[from] HealthClientError),
     /// The management API can never be reached like this.
     #[error(transparent)]
     Management(#[from] ManagementError),
@@ -125,7 +135,7 @@ async fn serve_directories(
     board: StatusBoard,
     stop: CancellationToken,
 ) -> Result<(), ServeError> {
-    let Directories { state, callers, publish } = &directories;
+    let Directories { state, callers, publish, wanted_keys, instances } = &directories;
     let (keys, origin) = AuthorityKeys::open_or_found(state, OffsetDateTime::now_utc())?;
     keys.check_published(state, publish)?;
     if origin == Origin::Founded {
@@ -138,6 +148,9 @@ async fn serve_directories(
     let (instance, now) = (&settings.instance, OffsetDateTime::now_utc());
     let leaf = ServingLeaf::new(Rc::clone(&issuing), instance, own_names, board.clone(), now)?;
     let callers = EmbeddedCallers::new(callers);
+    let place = OnOneMachine::new(state.clone(), publish.clone(), wanted_keys.clone(), instances.clone())?;
+    let at_rest = serves(settings.listen_address);
+    let rotations = Rotations::new(Rc::clone(&keys), place, settings.rotation, board.clone(), at_rest);
     let serving = sign(listener, callers, issuing, leaf, settings.listen_address, board.clone(), stop);
     let looking_after = async {
         loop {
@@ -152,7 +165,13 @@ async fn serve_directories(
     tokio::select! {
         () = serving => Ok(()),
         never = looking_after => never,
+        never = rotations.carry_out() => match never {},
     }
+}
+
+/// What the board says while all is as it should be.
+pub(crate) fn serves(address: SocketAddr) -> String {
+    format!("serves https://{address}")
 }
 
 /// Answers requests of `callers` until `stop`, and keeps its own leaf fresh.
@@ -168,7 +187,7 @@ pub(crate) async fn sign<I: IdentifyCaller + 'static>(
     let service = SigningService::new(callers, issuing, OffsetDateTime::now_utc);
     let handler = move |request| service.clone().handle(request);
     let serving = http_serving::serve(listener, Some(leaf.source()), Limits::default(), handler, stop);
-    board.enter(State::Running, &format!("serves https://{told_address}"));
+    board.enter(State::Running, &serves(told_address));
     let renewing = async {
         loop {
             leaf.renew_if_due(OffsetDateTime::now_utc());

@@ -146,6 +146,13 @@ impl<I: IdentifyCaller> SigningService<I> {
                 NOT_ENTITLED_REMEDY,
             ));
         }
+        if self.inner.issuing.keys().are_stale() {
+            return Err(refused(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "this replica cannot tell whether its keys are those that are stored",
+                "ask again later; the certificate-authority's log and /statusz say what is missing",
+            ));
+        }
         let Some(keys) = self.inner.issuing.keys().shared(set) else {
             return Err(refused(StatusCode::NOT_FOUND, format!("there are no {set} keys"), "report this"));
         };
@@ -157,7 +164,7 @@ impl<I: IdentifyCaller> SigningService<I> {
             return Ok(nothing_new());
         }
         tracing::info!(%set, generation = keys.generation, instance = caller.instance, component = %caller.component, "shared keys handed out");
-        Ok(answer(keys))
+        Ok(answer(&keys))
     }
 }
 

@@ -8,7 +8,7 @@ use naming_contract::Component;
 use time::OffsetDateTime;
 use tokio::time::Instant;
 
-use crate::document::{CertificateStatus, State, StatusDocument};
+use crate::document::{CertificateStatus, RotationStatus, State, StatusDocument};
 
 /// Readiness older than this is no longer told as truth.
 pub const READINESS_AGE_LIMIT: Duration = Duration::from_secs(2);
@@ -45,6 +45,7 @@ impl StatusBoard {
             restarts: 0,
             certificates: Vec::new(),
             key_generations: std::collections::BTreeMap::new(),
+            rotations: Vec::new(),
             details: std::collections::BTreeMap::new(),
         };
         Self { inner: Arc::new(Mutex::new(Inner { document, ready_at: None, alive: Ok(()) })) }
@@ -124,6 +125,21 @@ impl StatusBoard {
     /// Records the generation in use of a shared key set.
     pub fn key_generation(&self, name: &str, generation: u64) {
         self.lock().document.key_generations.insert(name.to_owned(), generation);
+    }
+
+    /// Replaces the status of the rotation of the same set.
+    pub fn rotation(&self, status: RotationStatus) {
+        let mut inner = self.lock();
+        let rotations = &mut inner.document.rotations;
+        match rotations.iter_mut().find(|known| known.key_set == status.key_set) {
+            Some(known) => *known = status,
+            None => rotations.push(status),
+        }
+    }
+
+    /// Gives another reason for the same state, for people; whoever knows it logs it.
+    pub fn reason(&self, reason: &str) {
+        reason.clone_into(&mut self.lock().document.reason);
     }
 
     /// Records something that only this component knows; an empty text removes it.

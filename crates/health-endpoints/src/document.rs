@@ -69,6 +69,25 @@ pub struct CertificateStatus {
     pub last_failure: Option<String>,
 }
 
+/// Where the rotation of one set of shared keys stands; told by the certificate-authority.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RotationStatus {
+    /// Which set.
+    pub key_set: String,
+    /// The number of the key that signs or writes.
+    pub key: u64,
+    /// The generation of the set that is handed out.
+    pub generation: u64,
+    /// Whether another key is wanted, or an old one is still there.
+    pub under_way: bool,
+    /// What that means, for people.
+    pub stage: String,
+    /// For whom or what it waits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waits_for: Option<String>,
+}
+
 /// All that a supervisor tells about itself and its child.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -102,6 +121,9 @@ pub struct StatusDocument {
     pub certificates: Vec<CertificateStatus>,
     /// Generation in use of each shared key set.
     pub key_generations: BTreeMap<String, u64>,
+    /// Rotations of shared keys; only the certificate-authority knows of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rotations: Vec<RotationStatus>,
     /// What only this component knows: etcd's member id, who leads, what was refused.
     pub details: BTreeMap<String, String>,
 }

@@ -10,5 +10,5 @@ mod server;
 
 pub use board::{READINESS_AGE_LIMIT, StatusBoard};
 pub use client::{HealthClient, HealthClientError};
-pub use document::{CertificateStatus, ReloadBehaviour, State, StatusDocument};
+pub use document::{CertificateStatus, ReloadBehaviour, RotationStatus, State, StatusDocument};
 pub use server::{BindError, HealthServer};

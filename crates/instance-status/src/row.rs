@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use health_endpoints::{CertificateStatus, StatusDocument};
+use health_endpoints::{CertificateStatus, RotationStatus, StatusDocument};
 use naming_contract::Component;
 use serde::Serialize;
 use time::OffsetDateTime;
@@ -51,6 +51,9 @@ pub struct InstanceStatus {
     pub certificates: Vec<CertificateStatus>,
     /// Generation in use of each shared key set.
     pub key_generations: BTreeMap<String, u64>,
+    /// Rotations of shared keys, which the certificate-authority tells.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rotations: Vec<RotationStatus>,
     /// What only this component knows.
     pub details: BTreeMap<String, String>,
 }
@@ -82,6 +85,7 @@ impl InstanceStatus {
             node: None,
             certificates: Vec::new(),
             key_generations: BTreeMap::new(),
+            rotations: Vec::new(),
             details: BTreeMap::new(),
         }
     }
@@ -106,6 +110,7 @@ impl InstanceStatus {
             restarts: document.restarts,
             certificates: document.certificates,
             key_generations: document.key_generations,
+            rotations: document.rotations,
             details: document.details,
             ..self
         }

@@ -1,5 +1,6 @@
 //! The management cluster's API as a Pod of one release uses it: single objects of its own namespace, by name.
-//! Refuses lists over the namespace, forced writes and any object that its caller does not name, but for Events of a Pod.
+//! Refuses lists over the namespace but of Pods by their labels, forced writes and any object that its caller does not
+//! name, but for Events of a Pod.
 
 mod access;
 mod error;
@@ -13,4 +14,4 @@ pub use error::ManagementError;
 pub use event::{PodReference, warn_of_pod};
 pub use evict::{Evicted, evict};
 pub use follow::{Followed, follow};
-pub use object::{Creation, Object, create_only, find, replace};
+pub use object::{Creation, Object, create_only, find, pods, replace};

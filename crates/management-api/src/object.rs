@@ -6,8 +6,9 @@ use std::fmt::Debug;
 use std::future::Future;
 use std::time::Duration;
 
+use k8s_openapi::api::core::v1::Pod;
 use kube::Resource;
-use kube::api::{Patch, PatchParams, PostParams};
+use kube::api::{ListParams, Patch, PatchParams, PostParams};
 use kube::core::NamespaceResourceScope;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -45,6 +46,12 @@ impl<K> Object for K where
 pub async fn find<K: Object>(api: &ManagementApi, name: &str) -> Result<Option<K>, ManagementError> {
     let objects = api.objects::<K>();
     within::<K, _>("read", api, name, objects.get_opt(name)).await
+}
+
+/// The Pods with these labels. The one list: who is there cannot be asked by name.
+pub async fn pods(api: &ManagementApi, labels: &str) -> Result<Vec<Pod>, ManagementError> {
+    let (pods, parameters) = (api.objects::<Pod>(), ListParams::default().labels(labels));
+    within::<Pod, _>("list", api, labels, pods.list(&parameters)).await.map(|list| list.items)
 }
 
 /// Makes `object` unless there is one with other contents. `creator` must differ from process to process (the Pod's

@@ -2,6 +2,7 @@
 //! nobody, so that they outlive the release, unless the operator wants them gone with it; so are the records of etcd and of versions.
 //! Refuses to change what is in them.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
@@ -15,6 +16,7 @@ use super::secret_contents::Data;
 use super::secret_set::{Kept, ORDER};
 use super::secret_store::SecretStore;
 use super::tend::{TendError, Tended, tend};
+use crate::AuthorityKeys;
 use crate::founding::MANIFEST;
 
 impl Release {
@@ -22,7 +24,8 @@ impl Release {
     pub(super) async fn tend_secrets(
         &self,
         store: &SecretStore,
-        contents: &BTreeMap<Kept, Data>,
+        keys: &AuthorityKeys,
+        contents: &RefCell<BTreeMap<Kept, Data>>,
     ) -> std::convert::Infallible {
         let (first, never) = (ORDER[0].name(&self.objects), Notify::new());
         tend::<Secret>(
@@ -30,7 +33,7 @@ impl Release {
             &first,
             &never,
             |told| self.reports.told("secrets", told),
-            async || self.keep_secrets(store, contents).await,
+            async || self.keep_secrets(store, keys, contents).await,
         )
         .await
     }
@@ -38,21 +41,28 @@ impl Release {
     async fn keep_secrets(
         &self,
         store: &SecretStore,
-        contents: &BTreeMap<Kept, Data>,
+        keys: &AuthorityKeys,
+        contents: &RefCell<BTreeMap<Kept, Data>>,
     ) -> Result<Tended, TendError> {
         let anchor = if self.owner.keep_state { None } else { self.owner.reference().await? };
         let mut tended = Tended::Right;
         let mut changed = Vec::new();
-        for (kept, known) in contents {
+        for kept in ORDER {
             let name = kept.name(&self.objects);
-            let Some(mut secret) = find::<Secret>(&self.api, &name).await? else {
-                store.write(*kept, known.clone()).await?;
+            let found = find::<Secret>(&self.api, &name).await?;
+            if let Some(secret) = &found {
+                self.adopt(keys, contents, kept, secret);
+            }
+            // Read after the Secret: what another part has stored meanwhile is known here too.
+            let Some(known) = contents.borrow().get(&kept).cloned() else { continue };
+            let Some(mut secret) = found else {
+                store.write(kept, known).await?;
                 tracing::warn!(secret = name, "keys were deleted and are put back; was that meant?");
                 tended = Tended::Written;
                 continue;
             };
-            if !same_keys(secret.data.as_ref(), known) {
-                changed.push(store.named(*kept));
+            if !same_keys(secret.data.as_ref(), &known) {
+                changed.push(store.named(kept));
             }
             self.own(&mut secret, anchor.as_ref(), &mut tended).await?;
         }

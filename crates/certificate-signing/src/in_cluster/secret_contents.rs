@@ -14,6 +14,12 @@ use super::secret_store_error::SecretStoreError;
 use crate::AuthorityKeys;
 use crate::authority_keys::{PairError, SigningAuthority};
 use crate::founding::{FORMAT_VERSION, MANIFEST, Manifest, fingerprint, json};
+use crate::rotation::StoredKeys;
+
+/// Where the rotation of the set stands.
+const ROTATION: &str = "rotation.json";
+/// Vouches for a set that was rotated.
+const SEAL: &str = "seal";
 
 /// Keys and values of one Secret.
 pub(super) type Data = BTreeMap<String, ByteString>;
@@ -54,6 +60,7 @@ impl Contents<'_> {
     /// The keys, if all that is there is whole and what the manifest says.
     pub(super) fn assemble(&self) -> Result<AuthorityKeys, SecretStoreError> {
         let manifest = self.manifest()?;
+        let founding = self.founding();
         let (mut authorities, mut shared) = (BTreeMap::new(), BTreeMap::new());
         for (kept, secret) in self.secrets {
             match kept {
@@ -61,7 +68,17 @@ impl Contents<'_> {
                     authorities.insert(*authority, self.pair(*kept, data(secret))?);
                 }
                 Kept::Shared(set) => {
-                    shared.insert(*set, self.shared_keys(*kept, *set, data(secret))?);
+                    let stored = self.stored_keys(*kept, *set, data(secret))?;
+                    let sealed = stored.is_sealed(*set, &founding);
+                    shared.insert(*set, stored);
+                    match sealed {
+                        // The manifest knows the founding alone.
+                        Some(true) => continue,
+                        Some(false) => {
+                            return Err(SecretStoreError::Swapped { secret: (self.named)(*kept) });
+                        }
+                        None => {}
+                    }
                 }
             }
             let known = manifest.as_ref().map(|manifest| manifest.sha256.get(kept.suffix()));
@@ -69,7 +86,31 @@ impl Contents<'_> {
                 return Err(SecretStoreError::Swapped { secret: (self.named)(*kept) });
             }
         }
-        Ok(AuthorityKeys::assemble(authorities, shared))
+        Ok(AuthorityKeys::assemble(authorities, shared, founding))
+    }
+
+    /// Fingerprint of the manifest; empty as long as there is none.
+    fn founding(&self) -> String {
+        let first = self.secrets.get(&ORDER[0]);
+        first.and_then(|first| data(first).get(MANIFEST)).map_or_else(String::new, |it| fingerprint(&it.0))
+    }
+
+    /// One shared set as it lies in its Secret; the seal is checked by who knows the founding.
+    pub(super) fn stored_keys(
+        &self,
+        kept: Kept,
+        set: SharedKeySet,
+        data: &Data,
+    ) -> Result<StoredKeys, SecretStoreError> {
+        let rotation = match data.get(ROTATION) {
+            Some(content) => Some(
+                serde_json::from_slice(&content.0)
+                    .map_err(|error| self.damaged(kept, format!("{ROTATION}: {error}")))?,
+            ),
+            None => None,
+        };
+        let seal = data.contains_key(SEAL).then(|| self.text(kept, data, SEAL)).transpose()?;
+        Ok(StoredKeys { keys: self.shared_keys(kept, set, data)?, rotation, seal })
     }
 
     fn manifest(&self) -> Result<Option<Manifest>, SecretStoreError> {
@@ -135,7 +176,19 @@ pub(super) fn pair_data(certificate: String, key: String) -> Data {
     ])
 }
 
-/// What a shared key set's Secret holds.
+/// What a rotated set's Secret holds.
+pub(super) fn stored_data(stored: &StoredKeys) -> Data {
+    let mut data = shared_data(stored.keys.clone());
+    if let Some(rotation) = &stored.rotation {
+        data.insert(ROTATION.to_owned(), ByteString(json(rotation)));
+    }
+    if let Some(seal) = &stored.seal {
+        data.insert(SEAL.to_owned(), ByteString(seal.clone().into_bytes()));
+    }
+    data
+}
+
+/// What a shared key set's Secret holds as it is founded.
 pub(super) fn shared_data(keys: SharedKeys) -> Data {
     let generation =
         (SharedKeySet::GENERATION.to_owned(), ByteString(keys.generation.to_string().into_bytes()));
@@ -160,6 +213,7 @@ mod tests {
 
     use super::*;
     use crate::founding::{found_authority, found_shared_keys};
+    use crate::rotation::{Stage, changed};
 
     const NOW: OffsetDateTime = datetime!(2026-11-22 12:00 UTC);
 
@@ -251,6 +305,24 @@ mod tests {
         let key = data(&theirs[&ORDER[1]])[files::LEAF_KEY].clone();
         values(&mut secrets, ORDER[1]).insert(files::LEAF_KEY.to_owned(), key);
         assert!(refusal(&secrets).contains("tls.key is not the key of tls.crt"));
+    }
+
+    #[test]
+    fn a_rotated_set_is_vouched_for_by_its_seal() {
+        let kept = Kept::Shared(SharedKeySet::ServiceAccount);
+        let mut secrets = founded();
+        let keys = with(&secrets, |contents| contents.assemble().unwrap());
+        let founded = keys.stored(SharedKeySet::ServiceAccount).unwrap();
+        let next = changed(SharedKeySet::ServiceAccount, &founded, Stage::Introduced, keys.founding(), NOW);
+        let next = next.unwrap();
+        *values(&mut secrets, kept) = stored_data(&next);
+        let read = with(&secrets, |contents| contents.assemble().unwrap());
+        assert_eq!(read.stored(SharedKeySet::ServiceAccount), Some(next));
+
+        values(&mut secrets, kept).insert("generation".to_owned(), ByteString(b"3".to_vec()));
+        assert!(refusal(&secrets).contains("demo-service-account"));
+        values(&mut secrets, kept).remove(SEAL);
+        assert!(refusal(&secrets).contains("demo-service-account"));
     }
 
     #[test]

@@ -98,7 +98,7 @@ pub(super) async fn tend<K: Object>(
 }
 
 impl TendError {
-    fn told(&self) -> String {
+    pub(super) fn told(&self) -> String {
         match self {
             // An API that was silent has said nothing to add.
             Self::Api(error @ ManagementError::Silent { .. }) => error.to_string(),

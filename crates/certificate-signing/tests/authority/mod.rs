@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use caller_identity::{Caller, enrol};
-use certificate_signing::{Lifetimes, ServerSettings, serve_on};
-use certificates::{AuthorityClient, NamingSettings};
+use certificate_signing::{Lifetimes, RotationSettings, ServerSettings, serve_on};
+use certificates::{AuthorityClient, NamingSettings, WantedKeys};
 use health_endpoints::StatusBoard;
 use naming_contract::Component;
 use time::OffsetDateTime;
@@ -62,6 +62,8 @@ impl Place {
                 state: self.authority(),
                 callers: self.path("callers"),
                 publish: self.trust(),
+                wanted_keys: None,
+                instances: Vec::new(),
             }),
             listen_address: "127.0.0.1:0".parse().unwrap(),
             naming: NamingSettings {
@@ -70,6 +72,7 @@ impl Place {
                 extra_names: names.iter().map(|name| name.parse().unwrap()).collect(),
             },
             lifetimes: Lifetimes::parse(lifetimes.iter().copied()).unwrap(),
+            rotation: RotationSettings { wanted: WantedKeys::default(), token_overlap: DAY },
         }
     }
 

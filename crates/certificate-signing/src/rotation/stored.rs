@@ -1,0 +1,91 @@
+//! A shared key set as it is stored: what is handed out, where its rotation stands, and what belongs to nobody yet.
+//! Refuses one that was changed by hand, or that is another control plane's.
+
+use std::fmt;
+
+use certificates::{SharedKeySet, SharedKeys};
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+use super::planner::{Position, Stage};
+use crate::founding::{fingerprint, json};
+
+/// A shared key set as it is stored. As founded it has neither rotation nor seal: the manifest vouches for it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct StoredKeys {
+    /// What is handed out.
+    #[serde(flatten)]
+    pub(crate) keys: SharedKeys,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) rotation: Option<Rotation>,
+    /// Vouches for the rest, in place of the manifest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) seal: Option<String>,
+}
+
+/// Where the rotation of a set stands.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Rotation {
+    pub(crate) key: u64,
+    pub(crate) stage: Stage,
+    #[serde(with = "time::serde::rfc3339")]
+    pub(crate) since: OffsetDateTime,
+    /// The private key that will sign, PEM; with nobody else before it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) next_signing_key: Option<String>,
+}
+
+impl StoredKeys {
+    /// As it was founded.
+    #[cfg(test)]
+    pub(crate) fn founded(keys: SharedKeys) -> Self {
+        Self { keys, rotation: None, seal: None }
+    }
+
+    /// The set of a later stage, sealed for the control plane whose manifest has that fingerprint.
+    pub(crate) fn sealed(set: SharedKeySet, keys: SharedKeys, rotation: Rotation, founding: &str) -> Self {
+        let mut stored = Self { keys, rotation: Some(rotation), seal: None };
+        stored.seal = Some(stored.seal_for(set, founding));
+        stored
+    }
+
+    /// Whether the seal is ours; none when there is no seal.
+    pub(crate) fn is_sealed(&self, set: SharedKeySet, founding: &str) -> Option<bool> {
+        self.seal.as_ref().map(|seal| self.rotation.is_some() && *seal == self.seal_for(set, founding))
+    }
+
+    pub(crate) fn position(&self) -> Position {
+        let generation = self.keys.generation;
+        match &self.rotation {
+            Some(rotation) => {
+                Position { key: rotation.key, stage: rotation.stage, since: Some(rotation.since), generation }
+            }
+            None => Position { key: 1, stage: Stage::Settled, since: None, generation },
+        }
+    }
+
+    /// Binds the content to the set and to the control plane. It keeps mistakes out, not whoever may write here: he
+    /// could write a manifest as well.
+    fn seal_for(&self, set: SharedKeySet, founding: &str) -> String {
+        let content = json(&Self { seal: None, ..self.clone() });
+        fingerprint(format!("{founding}\n{set}\n{}", fingerprint(&content)).as_bytes())
+    }
+}
+
+impl fmt::Debug for StoredKeys {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("StoredKeys").field("position", &self.position()).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Rotation {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Rotation")
+            .field("key", &self.key)
+            .field("stage", &self.stage)
+            .field("since", &self.since)
+            .finish_non_exhaustive()
+    }
+}
