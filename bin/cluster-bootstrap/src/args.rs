@@ -5,7 +5,9 @@ use certificates::{Authority, Profile};
 use clap::Args;
 use component_runtime::{Context, Needs, RuntimeError, Service};
 use health_endpoints::ReloadBehaviour::OwnClient;
-use hosted_objects::{ApiServerAddress, EndpointService, EndpointSource, Reconciler, keep_in_place};
+use hosted_objects::{
+    ApiServerAddress, EndpointService, EndpointSource, Reconciler, Rewriting, keep_in_place,
+};
 use naming_contract::{Component, ports};
 use tokio_util::sync::CancellationToken;
 
@@ -64,8 +66,14 @@ impl Service for ClusterBootstrapArguments {
             );
         }
         let identity = context.paths.leaf(Profile::ClusterBootstrapClient, Authority::Cluster);
-        let reconciler = Reconciler::new(self.api_server, identity);
-        let keep = Box::pin(keep_in_place(&reconciler, &source, self.endpoint_port, &context.board));
+        let reconciler = Reconciler::new(self.api_server.clone(), identity.clone());
+        let rewriting = Rewriting::new(self.api_server, identity, context.published, context.board.clone());
+        let keep = Box::pin(async {
+            tokio::join!(
+                keep_in_place(&reconciler, &source, self.endpoint_port, &context.board),
+                rewriting.keep_rewritten(),
+            )
+        });
         let _stopped = stop.run_until_cancelled(keep).await;
         Ok(())
     }

@@ -7,6 +7,7 @@ mod endpoints;
 mod keeper;
 mod likeness;
 mod reconcile;
+mod rewriting;
 mod roles;
 
 pub use desired::{Desired, HostedObjects, Resource};
@@ -14,3 +15,4 @@ pub use endpoint_source::{EndpointService, EndpointSource};
 pub use endpoints::{ApiServerAddress, ApiServerAddressError};
 pub use keeper::keep_in_place;
 pub use reconcile::{Outcome, ReconcileError, Reconciler};
+pub use rewriting::Rewriting;

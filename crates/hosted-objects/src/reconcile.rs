@@ -148,7 +148,7 @@ fn api(client: &kube::Client, desired: &Desired) -> Api<DynamicObject> {
 }
 
 /// kube's own text repeats the text of its cause.
-fn cause(error: kube::Error) -> Box<dyn std::error::Error + Send + Sync> {
+pub(crate) fn cause(error: kube::Error) -> Box<dyn std::error::Error + Send + Sync> {
     match error {
         kube::Error::Service(cause) => cause,
         kube::Error::Api(status) => status,
