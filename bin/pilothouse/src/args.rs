@@ -56,6 +56,13 @@ pub(crate) enum Action {
     /// and cluster.crt for kubelet's clientCAFile; the kubeconfigs name files beside them, so DIR can be moved as a
     /// whole. The certificates are good for a year; the same command renews them.
     NodeCredentials(NodeCredentialsArguments),
+    /// Replace a key that the components share, while everything runs
+    ///
+    /// Returns at once; `status` shows how far it is and for whom it waits. The new key is trusted by everybody before it
+    /// is used, and used by everybody before the old one goes. API servers restart one at a time to take up a
+    /// service-account key, whose predecessor stays trusted for as long as tokens may live; with a new encryption key every
+    /// Secret is written anew before the old key goes. May be interrupted at any time: it goes on where it was.
+    Rotate(RotateArguments),
     /// Stop the control plane, API servers before etcd; the data stays
     Down(DownArguments),
 }
@@ -189,6 +196,9 @@ struct ExtraArguments {
     /// Lifetime of the certificates of a profile, such as etcd-server=20m, for tests (repeat)
     #[arg(long = "lifetime", value_name = "PROFILE=DURATION")]
     lifetimes: Vec<String>,
+    /// How long an old service-account key is trusted after a rotation, at least as long as tokens live [default: 25h]
+    #[arg(long, value_name = "DURATION")]
+    service_account_key_overlap: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -276,6 +286,23 @@ pub(crate) struct NodeCredentialsArguments {
     server: Option<String>,
     #[command(flatten)]
     pub(crate) which: Which,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RotateArguments {
+    /// Which key
+    #[arg(value_enum)]
+    pub(crate) key: RotatedKey,
+    #[command(flatten)]
+    pub(crate) which: Which,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RotatedKey {
+    /// Signs the tokens of service accounts
+    ServiceAccountKey,
+    /// Seals Secrets in etcd
+    EncryptionKey,
 }
 
 #[derive(Debug, Args)]
@@ -390,6 +417,11 @@ impl UpArguments {
                 },
                 log_level: self.logs.log_level,
                 lifetimes: self.extra.lifetimes.clone(),
+                service_account_key_overlap: self
+                    .extra
+                    .service_account_key_overlap
+                    .clone()
+                    .unwrap_or_default(),
                 arguments: self.extra.by_component(),
             },
             supervisors,

@@ -7,17 +7,20 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use certificates::SharedKeySet;
 use hosted_status::HostedControlPlane;
 use instance_status::{InstanceStatus, table};
 use local_control_plane::{
     Daemon, Display, LogRequest, Plan, PrepareError, down, gather, log_to_state_directory, node_credentials,
-    prepare, print_logs, read_manifest, start_in_background, up,
+    prepare, print_logs, read_manifest, rotate, start_in_background, up,
 };
 use process_control::{InstalledSignals, Signals};
 use time::OffsetDateTime;
 use tokio::task::LocalSet;
 
-use crate::args::{Action, CommandLine, KubeconfigArguments, Output, StatusArguments, UpArguments, Which};
+use crate::args::{
+    Action, CommandLine, KubeconfigArguments, Output, RotatedKey, StatusArguments, UpArguments, Which,
+};
 
 const FAILURE: u8 = 1;
 const USAGE: u8 = 2;
@@ -60,6 +63,17 @@ async fn run(action: Action, signals: &Signals) -> Result<u8> {
         Action::NodeCredentials(arguments) => {
             let which = &arguments.which;
             node_credentials(&which.paths()?, &which.name, &arguments.request()).await?;
+            Ok(0)
+        }
+        Action::Rotate(arguments) => {
+            let which = &arguments.which;
+            let set = match arguments.key {
+                RotatedKey::ServiceAccountKey => SharedKeySet::ServiceAccount,
+                RotatedKey::EncryptionKey => SharedKeySet::Encryption,
+            };
+            let number = rotate(&which.paths()?, &which.name, set).await?;
+            let text = format!("{set} key {number} is on its way; `pilothouse status` shows how far it is\n");
+            std::io::stdout().write_all(text.as_bytes()).context("cannot print")?;
             Ok(0)
         }
         Action::Down(arguments) => {

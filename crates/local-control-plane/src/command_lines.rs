@@ -51,6 +51,18 @@ fn certificate_authority(line: &mut Line<'_>) {
     line.repeated("--certificate-name", settings.advertise_address.as_slice());
     line.repeated("--certificate-name", &settings.certificate_names);
     line.repeated("--lifetime", &line.blueprint.extras.lifetimes);
+    line.path("--wanted-keys-file", &paths.wanted_keys());
+    for component in [Component::KubeApiserver, Component::KubeControllerManager, Component::ClusterBootstrap]
+    {
+        for ordinal in 0..count(settings, component) {
+            let health = address(line.blueprint, component, ordinal, PortUse::Health);
+            line.flag("--planned-instance", format!("{}=http://{health}", component.instance(ordinal)));
+        }
+    }
+    let overlap = &line.blueprint.extras.service_account_key_overlap;
+    if !overlap.is_empty() {
+        line.flag("--service-account-key-overlap", overlap);
+    }
     line.logs();
 }
 

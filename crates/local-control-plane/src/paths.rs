@@ -74,6 +74,12 @@ impl StatePaths {
         self.root.join("version-record.json")
     }
 
+    /// The numbers of the keys that are wanted; `pilothouse rotate` writes them.
+    #[must_use]
+    pub fn wanted_keys(&self) -> PathBuf {
+        self.root.join("wanted-keys.json")
+    }
+
     /// The administrators' kubeconfig.
     #[must_use]
     pub fn kubeconfig(&self) -> PathBuf {

@@ -21,6 +21,8 @@ pub struct Extras {
     pub arguments: Vec<(Component, String)>,
     /// `PROFILE=DURATION`, passed on to the certificate-authority.
     pub lifetimes: Vec<String>,
+    /// How long an old service-account key stays trusted, passed on to the certificate-authority; empty: its default.
+    pub service_account_key_overlap: String,
     /// `text` or `json`, for the logs of all processes.
     pub log_format: String,
     /// What all processes log: a level or filters.

@@ -66,6 +66,7 @@ fn a_control_plane_with_everything() {
             (Component::CloudControllerManager, "--cloud-provider=fake".into()),
         ],
         lifetimes: vec!["etcd-server=20s".into()],
+        service_account_key_overlap: "1h".into(),
         log_format: "json".into(),
         log_level: "debug".into(),
     };
