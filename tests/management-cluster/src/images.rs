@@ -1,5 +1,6 @@
 //! Images that cannot be pulled here: stand-ins of upstream's, by their names and paths, from the same binaries.
-//! Built FROM scratch by buildah, once for each content, kept in a cache. Refuses anything but one static file an image.
+//! Built FROM scratch by buildah, once for each content, kept in a cache; beside the program lies what upstream's image has
+//! of the same project. Refuses anything but static files.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -27,6 +28,8 @@ pub(crate) struct StandIn {
     binary: PathBuf,
     path: String,
     entrypoint: bool,
+    /// Further programs, in the same directory and by their own names.
+    beside: Vec<PathBuf>,
 }
 
 /// What every cluster needs for its own Pods.
@@ -36,6 +39,7 @@ pub(crate) fn of_nodes(binaries: &Binaries) -> [StandIn; 2] {
         binary: binaries.node_tools.join(name),
         path: format!("/{name}"),
         entrypoint: true,
+        beside: Vec::new(),
     };
     [image(SANDBOX_IMAGE, "pause"), image(DNS_IMAGE, "coredns")]
 }
@@ -48,10 +52,15 @@ pub(crate) fn of_control_plane(components: &Path, versions: &ComponentVersions) 
         binary: components.join(name),
         path: format!("{directory}/{name}"),
         entrypoint,
+        beside: Vec::new(),
     };
+    let etcd_tools = ["etcdctl", "etcdutl"].map(|name| components.join(name));
     let mut images = vec![
         // kubeadm's name for it: the version and the number of the image build.
-        image(format!("registry.k8s.io/etcd:{etcd}-0"), "etcd", "/usr/local/bin", false),
+        StandIn {
+            beside: etcd_tools.into(),
+            ..image(format!("registry.k8s.io/etcd:{etcd}-0"), "etcd", "/usr/local/bin", false)
+        },
         image(format!("registry.k8s.io/kubectl:v{kubernetes}"), "kubectl", "/bin", true),
     ];
     for name in ["kube-apiserver", "kube-controller-manager", "kube-scheduler"] {
@@ -102,15 +111,18 @@ impl StandIn {
         let mut hash = Sha256::new();
         let text = format!("{} {} {}", self.reference, self.path, self.entrypoint);
         hash.update(text);
-        let failed = || ClusterError::path("read", &self.binary);
-        let mut file = fs::File::open(&self.binary).map_err(failed())?;
-        let mut buffer = vec![0; 1 << 20];
-        loop {
-            let count = file.read(&mut buffer).map_err(failed())?;
-            if count == 0 {
-                break;
+        for (binary, path) in self.contents() {
+            hash.update(path);
+            let failed = || ClusterError::path("read", binary);
+            let mut file = fs::File::open(binary).map_err(failed())?;
+            let mut buffer = vec![0; 1 << 20];
+            loop {
+                let count = file.read(&mut buffer).map_err(failed())?;
+                if count == 0 {
+                    break;
+                }
+                hash.update(&buffer[..count]);
             }
-            hash.update(&buffer[..count]);
         }
         let mut print = self.reference.replace(['/', ':'], "_") + "-";
         for byte in &hash.finalize()[..6] {
@@ -123,7 +135,21 @@ impl StandIn {
     fn containerfile(&self) -> String {
         let entrypoint =
             if self.entrypoint { format!("ENTRYPOINT [\"{}\"]\n", self.path) } else { String::new() };
-        format!("FROM scratch\nCOPY --chmod=0755 binary {}\n{entrypoint}", self.path)
+        let copies = self.contents().into_iter().enumerate();
+        let copy = |(number, (_, path))| format!("COPY --chmod=0755 binary-{number} {path}\n");
+        let copies = copies.map(copy).collect::<Vec<_>>().concat();
+        format!("FROM scratch\n{copies}{entrypoint}")
+    }
+
+    /// Every program and its path inside.
+    fn contents(&self) -> Vec<(&Path, String)> {
+        let directory = Path::new(&self.path).parent().unwrap_or(Path::new("/"));
+        let mut contents = vec![(self.binary.as_path(), self.path.clone())];
+        for binary in &self.beside {
+            let name = binary.file_name().unwrap_or_default();
+            contents.push((binary, directory.join(name).display().to_string()));
+        }
+        contents
     }
 }
 
@@ -137,8 +163,10 @@ async fn build(image: &StandIn, cache: &Path, archive: &Path) -> Result<()> {
 async fn build_in(image: &StandIn, work: &Path, archive: &Path) -> Result<()> {
     let context = work.join("context");
     fs::create_dir_all(&context).map_err(ClusterError::path("create", &context))?;
-    let binary = context.join("binary");
-    fs::copy(&image.binary, &binary).map_err(ClusterError::path("copy", &image.binary))?;
+    for (number, (binary, _)) in image.contents().into_iter().enumerate() {
+        let copy = context.join(format!("binary-{number}"));
+        fs::copy(binary, copy).map_err(ClusterError::path("copy", binary))?;
+    }
     durable_files::write_public(&context.join("Containerfile"), image.containerfile().as_bytes())?;
     buildah(work, "build")?
         .arguments(["--quiet", "--isolation", "chroot", "--identity-label=false", "--format", "oci"])
@@ -178,7 +206,12 @@ mod tests {
         assert_eq!(find("registry.k8s.io/kube-apiserver:v1.37.2").path, "/usr/local/bin/kube-apiserver");
         assert_eq!(find("registry.k8s.io/etcd:3.7.3-0").path, "/usr/local/bin/etcd");
         assert_eq!(find("registry.k8s.io/kubectl:v1.37.2").path, "/bin/kubectl");
-        assert!(!find("registry.k8s.io/etcd:3.7.3-0").containerfile().contains("ENTRYPOINT"));
+        let etcd = find("registry.k8s.io/etcd:3.7.3-0").containerfile();
+        assert!(!etcd.contains("ENTRYPOINT"));
+        assert!(
+            etcd.contains("/usr/local/bin/etcdutl\n") && etcd.contains("/usr/local/bin/etcdctl\n"),
+            "{etcd}"
+        );
     }
 
     #[test]
@@ -190,6 +223,7 @@ mod tests {
             binary: binary.clone(),
             path: "/pause".to_owned(),
             entrypoint: true,
+            beside: Vec::new(),
         };
         durable_files::write_public(&binary, b"one").unwrap();
         let first = image.fingerprint().unwrap();
