@@ -22,6 +22,8 @@ use crate::run::{run_service, run_supervisor};
 
 /// `EX_CONFIG` of sysexits.h: starting again with the same settings changes nothing.
 const EXIT_CONFIGURATION: u8 = 78;
+/// 128 and SIGINT, as shells tell it.
+const EXIT_INTERRUPTED: u8 = 130;
 /// Long enough for a small file to be written.
 const HANGING_THREADS_LIMIT: Duration = Duration::from_millis(200);
 
@@ -62,15 +64,31 @@ pub trait Service: Args {
     ) -> impl Future<Output = Result<(), RuntimeError>>;
 }
 
+/// What a binary can do beside `run` and `install`, once and to its end.
+pub trait FurtherCommand: Subcommand {
+    /// Does it; gives the exit code. Dropped when a stop is asked for.
+    fn carry_out(self) -> impl Future<Output = u8>;
+}
+
+/// Nothing.
+#[derive(Debug, Subcommand)]
+pub enum NoFurtherCommand {}
+
+impl FurtherCommand for NoFurtherCommand {
+    async fn carry_out(self) -> u8 {
+        match self {}
+    }
+}
+
 #[derive(Debug, Parser)]
 #[command(version = telemetry::VERSION, arg_required_else_help = true)]
-struct CommandLine<R: Args> {
+struct CommandLine<R: Args, C: Subcommand> {
     #[command(subcommand)]
-    action: Action<R>,
+    action: Action<R, C>,
 }
 
 #[derive(Debug, Subcommand)]
-enum Action<R: Args> {
+enum Action<R: Args, C: Subcommand> {
     /// Run the component, until a stop is asked for
     Run(Box<R>),
     /// Copy this binary into DIR, for an init container that equips an unmodified image
@@ -79,6 +97,8 @@ enum Action<R: Args> {
         #[arg(value_name = "DIR")]
         directory: PathBuf,
     },
+    #[command(flatten)]
+    Further(C),
 }
 
 #[derive(Debug, Args)]
@@ -102,7 +122,13 @@ struct ServiceRun<A: Args> {
 /// The whole of a supervisor's `main`.
 #[must_use]
 pub fn supervisor_main<A: SupervisedComponent>() -> ExitCode {
-    process_main::<SupervisorRun<A>, _>(A::COMPONENT, A::ABOUT, async |run, signals| {
+    supervisor_main_with::<A, NoFurtherCommand>()
+}
+
+/// The whole of the `main` of a supervisor that can do more than run.
+#[must_use]
+pub fn supervisor_main_with<A: SupervisedComponent, C: FurtherCommand>() -> ExitCode {
+    process_main::<SupervisorRun<A>, C, _>(A::COMPONENT, A::ABOUT, async |run, signals| {
         run_supervisor(run.component, run.common, run.supervision, signals).await
     })
 }
@@ -110,14 +136,15 @@ pub fn supervisor_main<A: SupervisedComponent>() -> ExitCode {
 /// The whole of a service's `main`.
 #[must_use]
 pub fn service_main<A: Service>() -> ExitCode {
-    process_main::<ServiceRun<A>, _>(A::COMPONENT, A::ABOUT, async |run, signals| {
+    process_main::<ServiceRun<A>, NoFurtherCommand, _>(A::COMPONENT, A::ABOUT, async |run, signals| {
         run_service(run.component, run.common, signals).await
     })
 }
 
-fn process_main<R, F>(component: Component, about: &'static str, run: F) -> ExitCode
+fn process_main<R, C, F>(component: Component, about: &'static str, run: F) -> ExitCode
 where
     R: Args,
+    C: FurtherCommand,
     F: AsyncFnOnce(R, Signals) -> Result<u8, RuntimeError>,
 {
     // Before anything else: a stop that comes while flags are parsed must not be lost, and PID 1 has no default handlers.
@@ -125,9 +152,9 @@ where
         Ok(signals) => signals,
         Err(error) => return told(component, &error),
     };
-    let command = CommandLine::<R>::command().name(component.supervisor()).about(about);
+    let command = CommandLine::<R, C>::command().name(component.supervisor()).about(about);
     let matches = command.try_get_matches();
-    let parsed = matches.and_then(|matches| CommandLine::<R>::from_arg_matches(&matches));
+    let parsed = matches.and_then(|matches| CommandLine::<R, C>::from_arg_matches(&matches));
     let action = match parsed {
         Ok(line) => line.action,
         Err(error) => {
@@ -150,6 +177,21 @@ where
                 Err(error) => told(component, &error),
             }
         }
+        Action::Further(command) => {
+            mutual_tls::install_provider();
+            match block_on(signals, command, carry_out) {
+                Ok(code) => ExitCode::from(code),
+                Err(error) => told(component, &error),
+            }
+        }
+    }
+}
+
+async fn carry_out<C: FurtherCommand>(command: C, signals: Signals) -> Result<u8, RuntimeError> {
+    tokio::select! {
+        biased;
+        _signal = signals.stop_asked() => Ok(EXIT_INTERRUPTED),
+        code = command.carry_out() => Ok(code),
     }
 }
 

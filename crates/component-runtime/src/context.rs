@@ -9,6 +9,8 @@ use health_endpoints::StatusBoard;
 use management_api::{ManagementApi, ManagementArguments};
 use mutual_tls::TlsFiles;
 use naming_contract::files;
+use supervision::RestartReason;
+use tokio::sync::mpsc;
 
 use crate::{PodEvents, RuntimeError};
 
@@ -29,6 +31,20 @@ pub struct Context {
     pub published: PathBuf,
     /// The upstream binary and what the operator adds to its flags.
     pub child: ChildBinary,
+    /// By which a component asks for a new child.
+    pub replacement: Replacement,
+}
+
+/// Asks the driver to end the child in order and to prepare the next one.
+#[derive(Debug, Clone)]
+pub struct Replacement(pub(crate) mpsc::Sender<RestartReason>);
+
+impl Replacement {
+    /// Asks, with the reason for people. Nothing happens while there is no child, or while one is being replaced anyhow.
+    pub fn ask(&self, why: &str) {
+        // A full queue holds one that will do.
+        let _full = self.0.try_send(RestartReason(why.to_owned()));
+    }
 }
 
 /// The cluster that hosts us: one client for whoever needs it, made when the first one does. Outside of a cluster nobody

@@ -19,8 +19,11 @@ mod run;
 mod trust_mirror;
 
 pub use arguments::{CommonArguments, SupervisionArguments};
-pub use command_line::{Service, SupervisedComponent, service_main, supervisor_main};
-pub use context::{ChildBinary, Context, Management, Paths};
+pub use command_line::{
+    FurtherCommand, NoFurtherCommand, Service, SupervisedComponent, service_main, supervisor_main,
+    supervisor_main_with,
+};
+pub use context::{ChildBinary, Context, Management, Paths, Replacement};
 pub use error::RuntimeError;
 pub use needs::Needs;
 pub use pod_events::PodEvents;

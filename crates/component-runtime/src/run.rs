@@ -9,14 +9,14 @@ use conditions::{Pace, Progress, wait_for};
 use health_endpoints::{HealthClient, HealthServer, State, StatusBoard};
 use management_api::PodReference;
 use process_control::Signals;
-use supervision::Configuration;
+use supervision::{Configuration, RestartReason};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::arguments::{AuthorityArguments, CommonArguments, SupervisionArguments};
 use crate::command_line::{Service, SupervisedComponent};
-use crate::context::{ChildBinary, Context, Management, Paths};
+use crate::context::{ChildBinary, Context, Management, Paths, Replacement};
 use crate::error::RuntimeError;
 use crate::keys_in_use::KeysInUse;
 use crate::needs::Needs;
@@ -43,6 +43,8 @@ const MIRROR_PACE: Pace = Pace {
 /// What is set up before the child or the service, and runs beside it.
 struct Frame {
     context: Context,
+    /// What the component asks for; a service asks for nothing.
+    replacements: mpsc::Receiver<RestartReason>,
     keeper: CertificateKeeper,
     mirror: Option<TrustMirror>,
     tasks: JoinSet<()>,
@@ -97,8 +99,11 @@ impl Frame {
         let pod = pod_uid.map(|uid| PodReference { name: instance.clone(), uid: uid.to_owned() });
         let events = PodEvents::new(pod.map(|pod| (management.clone(), pod)), component);
         let published = published_trust;
-        let context = Context { instance, board, paths, management, events, published, child };
-        Ok(Self { context, keeper, mirror, tasks, stop })
+        let (replacement, replacements) = mpsc::channel(4);
+        let replacement = Replacement(replacement);
+        let context =
+            Context { instance, board, paths, management, events, published, child, replacement };
+        Ok(Self { context, replacements, keeper, mirror, tasks, stop })
     }
 
     /// Obtains everything; false if a stop was asked for first.
@@ -137,12 +142,12 @@ pub(crate) async fn run_supervisor<A: SupervisedComponent>(
     let configuration = supervision.apply_to(component.policy());
     let child = supervision.child_binary();
     let pod = supervision.pod_uid.as_deref();
-    let frame = Frame::set_up(&common, A::COMPONENT, component.needs(), child, pod).await?;
+    let mut frame = Frame::set_up(&common, A::COMPONENT, component.needs(), child, pod).await?;
     if !frame.bootstrap(&signals).await? {
         frame.end().await;
         return Ok(0);
     }
-    let code = supervise(component, &frame, &common, &supervision, configuration, &signals).await;
+    let code = supervise(component, &mut frame, &common, &supervision, configuration, &signals).await;
     let stays =
         frame.context.events.are_told() && matches!(code, Ok(supervision::EXIT_CODE_REFUSED) | Err(_));
     let asked_to_stop = stays && stay_to_tell(&frame.context, code.as_ref().err(), &signals).await;
@@ -164,7 +169,7 @@ async fn stay_to_tell(context: &Context, error: Option<&RuntimeError>, signals: 
 
 async fn supervise<A: SupervisedComponent>(
     component: A,
-    frame: &Frame,
+    frame: &mut Frame,
     common: &CommonArguments,
     supervision: &SupervisionArguments,
     configuration: Configuration,
@@ -178,7 +183,8 @@ async fn supervise<A: SupervisedComponent>(
     let component = component.supervised(frame.context.clone())?;
     let supervised = Provisioned { component, keys: Rc::clone(&keys) };
     let (changes, told) = mpsc::channel(16);
-    let (restart, restarts) = mpsc::channel(4);
+    let restart = frame.context.replacement.0.clone();
+    let restarts = std::mem::replace(&mut frame.replacements, mpsc::channel(1).1);
     let restarter = Restarter {
         turns: turns(&common.authority, A::COMPONENT, frame)?,
         replicas: match &supervision.replica_service {
