@@ -16,4 +16,4 @@ pub use lock::FileLock;
 pub use read::{is_private, read_limited, read_mounted_secret, read_private};
 pub use swap::{create_directory_once, replace_directory};
 pub use watch::ContentWatch;
-pub use write::{create_private_directory, take_volume_directory, write_private, write_public};
+pub use write::{copy_private, create_private_directory, take_volume_directory, write_private, write_public};

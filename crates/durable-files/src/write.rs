@@ -2,7 +2,7 @@
 //! Refuses half-written files and any permission but 0600 and 0644.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
@@ -11,6 +11,24 @@ use crate::{FileError, staging};
 /// Replaces a file that only its owner may read and write (0600).
 pub fn write_private(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     replace_file(path, bytes, 0o600)
+}
+
+/// Replaces a file that only its owner may read and write (0600) with all that `source` has; gives its size.
+pub fn copy_private(path: &Path, source: &mut dyn Read) -> Result<u64, FileError> {
+    let _lock = staging::begin(path)?;
+    let staged = staging::fresh_name(path);
+    let copied = create_file(&staged, 0o600)
+        .and_then(|mut file| {
+            let size = io::copy(source, &mut file)?;
+            file.sync_all()?;
+            fs::rename(&staged, path).map(|()| size)
+        })
+        .map_err(|error| FileError::io("write", path, error));
+    if copied.is_err() {
+        let _gone = fs::remove_file(&staged);
+    }
+    let size = copied?;
+    sync_directory(staging::parent(path)).map(|()| size)
 }
 
 /// Replaces a file that everybody may read (0644).
@@ -83,6 +101,23 @@ pub(crate) fn sync_directory(path: &Path) -> Result<(), FileError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_copy_is_whole_and_private_or_not_there() {
+        struct Breaks;
+        impl Read for Breaks {
+            fn read(&mut self, _buffer: &mut [u8]) -> io::Result<usize> {
+                Err(io::Error::other("broken"))
+            }
+        }
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("copy");
+        copy_private(&path, &mut b"half".chain(Breaks)).unwrap_err();
+        assert!(!path.exists());
+        assert_eq!(copy_private(&path, &mut &b"whole"[..]).unwrap(), 5);
+        assert_eq!(fs::read(&path).unwrap(), b"whole");
+        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    }
 
     #[test]
     fn mount_points_are_told_from_directories() {
