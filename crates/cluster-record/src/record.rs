@@ -25,6 +25,15 @@ pub struct ClusterRecord {
     pub initial_members: Vec<InitialMember>,
     /// One line for each member that ever touched its volume.
     pub members: BTreeMap<String, MemberLine>,
+    /// The id of the cluster that they serve, once one of them told it; in hexadecimal, as etcd writes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster_id: Option<String>,
+    /// Clusters that a person gave up by `recover`: what still has their data must not serve it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub given_up: Vec<String>,
+    /// The recovery that made this record what it is; none: founded, or written by a survivor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recovery: Option<String>,
 }
 
 /// A founder.
@@ -79,7 +88,37 @@ impl ClusterRecord {
             token: random_identifier(),
             initial_members,
             members: BTreeMap::new(),
+            cluster_id: None,
+            given_up: Vec::new(),
+            recovery: None,
         }
+    }
+
+    /// Makes it the record of the cluster that `recovery` begins: `by` and nobody else has its data. Without `by` nobody has,
+    /// and the founders found together. `former` is the cluster that the recovery gives up, if its id is known otherwise.
+    pub fn begin_anew(
+        &mut self,
+        recovery: &str,
+        token: &str,
+        founders: Vec<InitialMember>,
+        by: Option<(&str, Option<&str>)>,
+        former: Option<String>,
+    ) {
+        for id in [self.cluster_id.take(), former].into_iter().flatten() {
+            if !self.given_up.contains(&id) {
+                self.given_up.push(id);
+            }
+        }
+        token.clone_into(&mut self.token);
+        self.initial_members = founders;
+        self.members = by
+            .map(|(name, volume_id)| {
+                let volume_id = volume_id.map(str::to_owned);
+                (name.to_owned(), MemberLine { volume_id, started: true })
+            })
+            .into_iter()
+            .collect();
+        self.recovery = Some(recovery.to_owned());
     }
 
     /// A record written anew by a member that still has its data. Every member counts as started, so that an empty one

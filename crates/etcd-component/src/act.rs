@@ -96,6 +96,7 @@ impl Member {
 
     fn concerning_me(&self, mut record: ClusterRecord) -> Record {
         let mine = record.members.remove(&self.instance);
+        let given_up = record.given_up.iter().filter_map(|id| id.parse().ok()).collect();
         Record::Present {
             founders: record
                 .initial_members
@@ -103,6 +104,7 @@ impl Member {
                 .map(|founder| (founder.name, founder.peer_url))
                 .collect(),
             mine: mine.map(|line| Line { volume_id: line.volume_id, started: line.started }),
+            given_up,
         }
     }
 
@@ -164,6 +166,7 @@ impl Member {
         let word = match reason {
             AsideReason::Removed => "removed",
             AsideReason::Rejected => "rejected",
+            AsideReason::GivenUp => "given-up",
         };
         let aside = self.files.with(move |files| files.set_aside(word, now())).await?;
         tracing::warn!(reason = word, kept_at = %aside.display(), "the data directory was set aside; this member joins anew");

@@ -11,6 +11,7 @@ use etcd_client::{
 use mutual_tls::{TlsError, TlsFiles, etcd_client};
 
 use crate::observation::{ListedMember, Quorum};
+use crate::recovery::Position;
 use crate::{ClusterId, MemberId};
 
 /// The key of linearizable reads. It need not exist.
@@ -136,6 +137,14 @@ pub struct MemberStatus {
     pub storage_version: Option<String>,
 }
 
+impl MemberStatus {
+    /// How far it got.
+    #[must_use]
+    pub fn position(&self) -> Position {
+        Position { cluster: self.cluster, revision: self.revision, applied: Some(self.applied) }
+    }
+}
+
 /// A member with the alarm NOSPACE.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Alarmed(pub MemberId);
@@ -176,6 +185,13 @@ impl MemberClient {
             cluster: ClusterId(header.cluster_id()),
             members: answer.members().iter().map(listed).collect(),
         })
+    }
+
+    /// The members as this one knows them; needs no quorum.
+    pub async fn listed(&self, limit: Duration) -> Result<Vec<ListedMember>, EtcdError> {
+        let mut client = self.client.clone();
+        let answer = self.within(limit, "list its members", client.member_list()).await?;
+        Ok(answer.members().iter().map(listed).collect())
     }
 
     /// What the member says about itself; needs no quorum.

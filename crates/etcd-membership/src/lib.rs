@@ -10,6 +10,7 @@ mod ids;
 mod observation;
 mod planner;
 pub mod quorum;
+pub mod recovery;
 mod rejoin_lock;
 mod surplus;
 mod update;

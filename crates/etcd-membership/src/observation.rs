@@ -84,6 +84,8 @@ pub enum Record {
         founders: Vec<(String, String)>,
         /// My line in it.
         mine: Option<Line>,
+        /// Clusters that a recovery gave up.
+        given_up: Vec<ClusterId>,
     },
     /// It cannot be read; the text says why and what to do.
     Unreadable(String),

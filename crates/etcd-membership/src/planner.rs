@@ -74,6 +74,8 @@ pub enum AsideReason {
     Removed,
     /// etcd does not get along with it, and a healthy quorum can give us a fresh copy.
     Rejected,
+    /// A person gave its cluster up, and another one took its place: served again, it would be a second one.
+    GivenUp,
 }
 
 /// Decides the next step.
@@ -94,6 +96,9 @@ fn with_data(seen: &Observation) -> Step {
     }
     if seen.record == Record::Absent {
         return Step::RewriteRecord;
+    }
+    if seen.data_was_given_up() {
+        return Step::MoveDataAside(AsideReason::GivenUp);
     }
     // The usual case asks nobody: a member that was removed meanwhile is told so by its peers, ends, and comes back here.
     if seen.crashes.count == 0 {
@@ -133,7 +138,7 @@ fn without_data(seen: &Observation) -> Step {
     match &seen.record {
         Record::Unreadable(why) => wording::record_unreadable(why),
         Record::Absent => without_record(seen),
-        Record::Present { founders, mine } => match founder_url(founders, &seen.me) {
+        Record::Present { founders, mine, .. } => match founder_url(founders, &seen.me) {
             None => rejoin::rejoin(seen),
             Some(url) => as_founder(seen, url, mine.as_ref()),
         },
@@ -206,6 +211,11 @@ impl Observation {
             Some(identity) => quorum.members.iter().find(|member| member.id == identity.member),
             None => self.listed(quorum),
         }
+    }
+
+    fn data_was_given_up(&self) -> bool {
+        let Record::Present { given_up, .. } = &self.record else { return false };
+        self.volume.identity.as_ref().is_some_and(|identity| given_up.contains(&identity.cluster))
     }
 
     /// The cluster that my data belongs to, if it is not the one that answered.

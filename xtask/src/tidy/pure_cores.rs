@@ -15,6 +15,7 @@ pub(super) const PURE: [(&str, &str); 13] = [
     ("crates/instance-status/src/table", "what people see is a snapshot"),
     ("crates/supervision/src/machine", "every order of events is tested without waiting"),
     ("crates/etcd-membership/src/planner", "its histories are generated"),
+    ("crates/etcd-membership/src/recovery", "a crash is tested between any two of its steps"),
     ("crates/certificates/src/profiles", "who may have what must be readable as a table"),
     ("crates/certificates/src/due", "renewal is tested at any moment of any lifetime"),
     (

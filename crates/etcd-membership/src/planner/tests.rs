@@ -28,6 +28,7 @@ fn settled() -> Observation {
                 .map(|name| (name.to_owned(), format!("https://{name}:2380")))
                 .into(),
             mine: Some(Line { volume_id: Some("v0".into()), started: true }),
+            given_up: Vec::new(),
         },
         live: None,
         rejoin_lock: None,
@@ -205,4 +206,15 @@ fn a_founder_with_another_url_than_recorded_is_refused() {
     assert!(
         matches!(next_step(&moved), Step::Refuse { what, .. } if what.contains("https://elsewhere:2380"))
     );
+}
+
+#[test]
+fn data_of_a_cluster_that_was_given_up_is_set_aside_without_asking_anybody() {
+    let mut seen = settled();
+    let Record::Present { given_up, .. } = &mut seen.record else { panic!() };
+    given_up.push(ClusterId(1));
+    assert_eq!(next_step(&seen), Step::MoveDataAside(AsideReason::GivenUp));
+    seen.volume.identity =
+        Some(Identity { name: "etcd-0".into(), cluster: ClusterId(2), member: MemberId(10) });
+    assert_eq!(next_step(&seen), Step::StartExisting, "the data of the cluster that took its place");
 }

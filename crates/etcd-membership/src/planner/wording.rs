@@ -6,11 +6,6 @@ use crate::ClusterId;
 use crate::observation::{Identity, ListedMember, LiveView, Observation, PeerReport, Quorum, Record};
 use crate::quorum::{quorum, tolerated_losses};
 
-/// The way out when too many volumes are gone. A command for it comes with backups.
-const MAJORITY_LOST: &str = "if their data is gone for good, the cluster cannot heal itself and is never founded anew by \
-     itself: restore a snapshot with `etcdutl snapshot restore` into every member, or, giving up every stored object, stop all \
-     members, delete their data directories and the cluster record, and start them again";
-
 fn wait(awaits: impl Into<String>, seen: impl Into<String>) -> Step {
     Step::Wait { awaits: awaits.into(), seen: seen.into() }
 }
@@ -159,9 +154,33 @@ pub(super) fn no_quorum(seen: &Observation, live: &LiveView) -> Step {
         }
     }
     if empty.len() + 1 > tolerated_losses(total) {
-        text.extend(["; the data of a majority is missing: ", MAJORITY_LOST]);
+        text.extend(["; the data of a majority is missing: ", &way_out(seen, live)]);
     }
     wait("a quorum of the other members", text)
+}
+
+/// The way out when too many volumes are gone: nothing but a person can know that they are gone for good.
+fn way_out(seen: &Observation, live: &LiveView) -> String {
+    let mut holders = Vec::new();
+    let mut lost = vec![seen.me.as_str()];
+    for peer in &live.peers {
+        let has_data = peer.report == PeerReport::Data || peer.etcd_answers;
+        if has_data { holders.push(peer.name.as_str()) } else { lost.push(&peer.name) }
+    }
+    lost.sort_unstable();
+    let lost: String = lost.iter().flat_map(|name| [" --lost ", *name]).collect();
+    let command = if holders.is_empty() {
+        format!(
+            "`etcd-supervisor recover --snapshot FILE{lost}`, or, giving up every stored object, \
+             `etcd-supervisor recover --found-anew{lost}`, beside any member"
+        )
+    } else {
+        format!("`etcd-supervisor recover{lost}` beside {}", holders.join(" or "))
+    };
+    format!(
+        "if it is gone for good, the cluster cannot heal itself and is never founded anew by itself; {command} says what may \
+         be lost, and begins anew only with --yes"
+    )
 }
 
 fn none_or(names: &[&str]) -> String {

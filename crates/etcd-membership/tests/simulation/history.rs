@@ -134,7 +134,8 @@ fn three_members_that_lose_two_volumes_wait_and_say_so() {
     assert!(!calm_down(&mut world).unwrap());
     let last = world.last_steps.last().unwrap();
     assert!(
-        last.contains("the data of a majority is missing") && last.contains("etcdutl snapshot restore"),
+        last.contains("the data of a majority is missing")
+            && last.contains("`etcd-supervisor recover --lost etcd-"),
         "{last}"
     );
 }

@@ -64,6 +64,7 @@ impl World {
                     .lines
                     .get(&slot)
                     .map(|(volume_id, started)| Line { volume_id: volume_id.clone(), started: *started }),
+                given_up: Vec::new(),
             },
         };
         Observation {
