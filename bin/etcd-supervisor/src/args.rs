@@ -1,15 +1,16 @@
-//! The flags of an etcd member's supervisor and what they become.
+//! The flags of an etcd member's supervisor and of `recover`, and what they become.
 //! Refuses flags of etcd itself: those follow after `--`.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{ArgGroup, Args};
+use clap::{ArgGroup, Args, Subcommand};
 use cluster_record::RecordStore;
-use component_runtime::{Context, Needs, RuntimeError, SupervisedComponent};
+use component_runtime::{Context, FurtherCommand, Needs, RuntimeError, SupervisedComponent};
 use etcd_component::{
-    EtcdConfiguration, EtcdMember, KnownMember, LEAST_SETTLE, MemberSource, MembersOfSet, NEEDS, USUAL_SETTLE,
+    DEFAULT_BUMP_REVISION, EtcdConfiguration, EtcdMember, KnownMember, LEAST_SETTLE, MemberSource,
+    MembersOfSet, NEEDS, RecoverCommand, RecoveryRequest, RecoverySource, Snapshot, USUAL_SETTLE,
 };
 use naming_contract::{Component, ports};
 use supervision::Configuration;
@@ -124,6 +125,67 @@ impl EtcdArguments {
             KnownMember { health_url: health.map(|(_, url)| url.clone()), ..member.clone() }
         };
         Ok(MemberSource::Listed(self.members.iter().map(with_health).collect()))
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum EtcdCommand {
+    /// After a majority was lost for good: make one member, or a snapshot, a new cluster; without --yes only say what that
+    /// would cost
+    Recover(Recover),
+}
+
+/// Run beside the running supervisor of the member that becomes the new cluster. It refuses while a quorum serves, and while
+/// anybody could still come back who was not named as lost.
+#[derive(Debug, Args)]
+pub(crate) struct Recover {
+    /// The volume of that member
+    #[arg(long, env = "PILOTHOUSE_DATA_DIRECTORY", default_value = "/var/lib/etcd", value_name = "DIR")]
+    data_directory: PathBuf,
+    /// A member whose data is gone for good (repeat: every other member that shows no data)
+    #[arg(long, value_name = "NAME")]
+    lost: Vec<String>,
+    /// A member that has newer data, which is given up (repeat)
+    #[arg(long, value_name = "NAME")]
+    despite_newer: Vec<String>,
+    /// Begin with this snapshot instead of the member's own data; `-` reads it from standard input
+    #[arg(long, value_name = "FILE")]
+    snapshot: Option<PathBuf>,
+    /// Begin with nothing: all volumes are gone, and only the cluster record is left
+    #[arg(long, conflicts_with = "snapshot")]
+    found_anew: bool,
+    /// So many revisions are skipped, at least as many as may have been given out since; 0 gives numbers out again
+    #[arg(long, default_value_t = DEFAULT_BUMP_REVISION, value_name = "COUNT")]
+    bump_revision: u64,
+    /// Do it
+    #[arg(long)]
+    yes: bool,
+}
+
+impl FurtherCommand for EtcdCommand {
+    async fn carry_out(self) -> u8 {
+        let Self::Recover(recover) = self;
+        recover.command().carry_out().await
+    }
+}
+
+impl Recover {
+    fn command(self) -> RecoverCommand {
+        let source = match (&self.snapshot, self.found_anew) {
+            (Some(_), _) => RecoverySource::Snapshot,
+            (None, true) => RecoverySource::Nothing,
+            (None, false) => RecoverySource::OwnData,
+        };
+        let snapshot = self
+            .snapshot
+            .map(|path| if path.as_os_str() == "-" { Snapshot::StandardInput } else { Snapshot::File(path) });
+        RecoverCommand {
+            data_directory: self.data_directory,
+            request: RecoveryRequest { source, lost: self.lost, despite_newer: self.despite_newer },
+            snapshot,
+            bump_revision: self.bump_revision,
+            confirmed: self.yes,
+        }
     }
 }
 

@@ -6,5 +6,5 @@ mod args;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    component_runtime::supervisor_main::<args::EtcdArguments>()
+    component_runtime::supervisor_main_with::<args::EtcdArguments, args::EtcdCommand>()
 }

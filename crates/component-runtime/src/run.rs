@@ -101,8 +101,7 @@ impl Frame {
         let published = published_trust;
         let (replacement, replacements) = mpsc::channel(4);
         let replacement = Replacement(replacement);
-        let context =
-            Context { instance, board, paths, management, events, published, child, replacement };
+        let context = Context { instance, board, paths, management, events, published, child, replacement };
         Ok(Self { context, replacements, keeper, mirror, tasks, stop })
     }
 

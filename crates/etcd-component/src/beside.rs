@@ -16,8 +16,9 @@ use crate::crash_note::CrashNote;
 use crate::members::Members;
 use crate::own_member::OwnMember;
 use crate::peers::Peers;
+use crate::recovery::Recovery;
 use crate::volume::VolumeFiles;
-use crate::{EtcdConfiguration, care, set_changes, space};
+use crate::{EtcdConfiguration, care, recovery, set_changes, space};
 
 /// An answer of the peers that is older says nothing about now.
 const PEERS_ANSWER_AGE: Duration = Duration::from_secs(4);
@@ -37,6 +38,7 @@ pub(crate) struct Member {
     pub(crate) rejoin_lock: RefCell<Option<RejoinLock>>,
     pub(crate) crashes: Cell<CrashNote>,
     pub(crate) seen: Seen,
+    pub(crate) recovery: Recovery,
 }
 
 /// What was seen of the present child.
@@ -54,6 +56,8 @@ pub(crate) struct Seen {
     pub(crate) cluster_version: Cell<Option<Release>>,
     /// Whether its data was there and is not there any more.
     pub(crate) data_is_gone: Cell<bool>,
+    /// Whether a recovery gave its cluster up, so that it must not serve any more.
+    pub(crate) given_up: Cell<bool>,
     /// How many peers answered a linearizable read, and when.
     peers_serving: Cell<Option<(Instant, usize)>>,
 }
@@ -66,6 +70,7 @@ impl Seen {
         self.member.set(None);
         self.cluster_version.set(None);
         self.data_is_gone.set(false);
+        self.given_up.set(false);
         self.peers_serving.set(None);
     }
 
@@ -105,6 +110,7 @@ impl Tasks {
         tasks.spawn_local(care::care(Rc::clone(member)));
         tasks.spawn_local(space::keep_space(Rc::clone(member)));
         tasks.spawn_local(set_changes::follow_set(Rc::clone(member)));
+        tasks.spawn_local(recovery::attend(Rc::clone(member)));
         *self.0.borrow_mut() = tasks;
     }
 

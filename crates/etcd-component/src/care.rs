@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use crate::act::initial_members;
 use crate::beside::Member;
 use crate::crash_note::CrashNote;
+use crate::peers::{VOLUME_DETAIL, VOLUME_HAS_DATA};
 
 const ROUND: Duration = Duration::from_secs(1);
 /// Until a member serves and is written down: whoever waits for its ids waits no longer than this.
@@ -58,7 +59,9 @@ impl Member {
     /// etcd goes on with deleted files until it dies of it, so somebody has to notice.
     async fn look_at_volume(&self, remembered: &mut Remembered) {
         let Ok(there) = self.files.with(super::volume::VolumeFiles::has_data).await else { return };
-        remembered.data_was_there |= there;
+        if there && !std::mem::replace(&mut remembered.data_was_there, true) {
+            self.board.detail(VOLUME_DETAIL, VOLUME_HAS_DATA);
+        }
         let gone = remembered.data_was_there && !there;
         if gone && !self.seen.data_is_gone.replace(true) {
             tracing::error!(
@@ -91,7 +94,7 @@ impl Member {
         self.remember_cluster_version(&status).await;
         if self.seen.serves.get() && !status.learner {
             self.note_crashes(CrashNote::default()).await;
-            self.remember_in_record(remembered).await;
+            self.remember_in_record(&status, remembered).await;
             self.give_lock_back(&own).await;
         }
         if status.leader != Some(status.member) {
@@ -131,7 +134,7 @@ impl Member {
     }
 
     /// My line says: this volume, started. A record that is gone is written anew, with all members as started.
-    async fn remember_in_record(&self, remembered: &mut Remembered) {
+    async fn remember_in_record(&self, status: &MemberStatus, remembered: &mut Remembered) {
         let every = self.record.look_every();
         let pause = if remembered.record_failure.is_some() { every.min(RECORD_AGAIN) } else { every };
         if remembered.record_checked.is_some_and(|at| at.elapsed() < pause) {
@@ -153,10 +156,18 @@ impl Member {
                 );
             }
             let line = MemberLine { volume_id, started: true };
+            let cluster = status.cluster.to_string();
             let change = |record: &mut ClusterRecord| {
-                record.members.insert(self.instance.clone(), line.clone());
+                if !record.given_up.contains(&cluster) {
+                    record.members.insert(self.instance.clone(), line.clone());
+                    record.cluster_id = Some(cluster.clone());
+                }
             };
-            self.record.change(change).await.map(drop).map_err(|error| telemetry::error_chain(&error))
+            let record = self.record.change(change).await.map_err(|error| telemetry::error_chain(&error))?;
+            if record.given_up.contains(&cluster) {
+                self.seen.given_up.set(true);
+            }
+            Ok(())
         };
         let failure = match tokio::time::timeout(RECORD_LIMIT, written).await {
             Ok(written) => written.err(),

@@ -13,6 +13,7 @@ use component_runtime::{Context, RuntimeError};
 use conditions::{Backoff, Progress, Silent};
 use durable_files::FileLock;
 use etcd_membership::quorum::decides;
+use etcd_membership::recovery::RecoveryStep;
 use etcd_membership::{
     Data, Departure, EtcdError, PeerAtDeparture, PeerIntent, SelfAtDeparture, Step, departure, next_step,
 };
@@ -27,6 +28,7 @@ use crate::beside::{Member, Seen, Tasks, now};
 use crate::members::{Look, Members};
 use crate::own_member::OwnMember;
 use crate::peers::Peers;
+use crate::recovery::{Recovery, Turn};
 use crate::volume::{VolumeError, VolumeFiles};
 use crate::{EtcdConfiguration, version};
 
@@ -74,6 +76,7 @@ impl EtcdMember {
             rejoin_lock: RefCell::new(None),
             crashes: std::cell::Cell::default(),
             seen: Seen::default(),
+            recovery: Recovery::new(context.replacement.clone(), context.child.program.clone()),
             configuration,
         };
         Ok(Self {
@@ -96,6 +99,10 @@ impl EtcdMember {
                     tracing::info!(?step, "took a step towards the cluster");
                     waiting.went_on();
                 }
+                Ok(Outcome::Recovering(step)) => {
+                    tracing::warn!(?step, "took a step of a recovery");
+                    waiting.went_on();
+                }
                 Ok(Outcome::Wait { awaits, seen }) => waiting.pause(&awaits, &seen).await,
                 Ok(Outcome::Refuse { what, remedy }) => {
                     return Err(PrepareError { what, remedy, source: None });
@@ -111,6 +118,15 @@ impl EtcdMember {
         self.take_volume().await?;
         if let Some(wait) = self.look_at_members().await? {
             return Ok(wait);
+        }
+        match Box::pin(self.member.recovery_turn()).await? {
+            Turn::Nothing => {}
+            Turn::Took(step) => return Ok(Outcome::Recovering(step)),
+            Turn::Wait(seen) => {
+                let awaits =
+                    "a readable cluster record, which tells whether a recovery took place".to_owned();
+                return Ok(Outcome::Wait { awaits, seen });
+            }
         }
         let mut seen = self.member.observe().await?;
         let mut step = next_step(&seen);
@@ -221,6 +237,7 @@ impl EtcdMember {
 enum Outcome {
     Start(Start),
     Done(Step),
+    Recovering(RecoveryStep),
     Wait { awaits: String, seen: String },
     Refuse { what: String, remedy: String },
 }

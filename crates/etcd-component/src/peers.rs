@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Duration;
 
+use etcd_membership::recovery::OtherMember;
 use etcd_membership::{
     LiveView, MemberClient, MemberId, MemberStatus, PeerAtDeparture, PeerIntent, PeerReport, PeerView, Quorum,
 };
@@ -141,6 +142,30 @@ impl Peers {
             })
             .await;
         answers.into_iter().flatten().next()
+    }
+
+    /// Everything that counts when a majority may be lost for good.
+    pub(crate) async fn for_recovery(&self) -> Vec<OtherMember> {
+        let mut others = self
+            .of_each(|peer, files, health| async move {
+                let etcd = async {
+                    let client = reach(&peer, &files).await?;
+                    Some(tokio::join!(client.status(ETCD_LIMIT), client.read_linearizable(ETCD_LIMIT)))
+                };
+                let (etcd, report) = tokio::join!(etcd, ask_report(&peer, &health));
+                let (status, serves) =
+                    etcd.map_or((None, false), |(status, read)| (status.ok(), read.is_ok()));
+                OtherMember {
+                    etcd_answers: status.is_some() || serves,
+                    serves,
+                    position: status.map(|status| status.position()),
+                    report,
+                    name: peer.name,
+                }
+            })
+            .await;
+        others.sort_by(|a, b| a.name.cmp(&b.name));
+        others
     }
 
     /// The files by which members are asked.

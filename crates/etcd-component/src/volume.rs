@@ -16,9 +16,9 @@ use crate::KnownMember;
 use crate::crash_note::CrashNote;
 
 /// etcd writes at least this much (one page of its database and a record of its log) when it does anything.
-const LEAST_FREE_BYTES: u64 = 16 * MIB;
+pub(crate) const LEAST_FREE_BYTES: u64 = 16 * MIB;
 /// etcd takes the first segment of its log at once (64 MB, `wal.SegmentSizeBytes`).
-const LOG_SEGMENT_BYTES: u64 = 62 * MIB;
+pub(crate) const LOG_SEGMENT_BYTES: u64 = 62 * MIB;
 const MIB: u64 = 1024 * 1024;
 const SMALL_FILE: u64 = 16 * 1024;
 
@@ -52,7 +52,7 @@ pub(crate) enum VolumeError {
 /// The paths below `--data-directory`.
 #[derive(Debug, Clone)]
 pub(crate) struct VolumeFiles {
-    root: PathBuf,
+    pub(crate) root: PathBuf,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -217,7 +217,7 @@ impl VolumeFiles {
         Ok(if Self::entries(&data)?.is_empty() { Data::Empty } else { Data::Leftovers })
     }
 
-    fn entries(directory: &Path) -> Result<Vec<PathBuf>, VolumeError> {
+    pub(crate) fn entries(directory: &Path) -> Result<Vec<PathBuf>, VolumeError> {
         let failed = io_error("list", directory);
         match std::fs::read_dir(directory) {
             Ok(entries) => {
@@ -247,12 +247,12 @@ impl VolumeFiles {
         self.free_bytes().is_some_and(|free| free < LEAST_FREE_BYTES)
     }
 
-    fn free_bytes(&self) -> Option<u64> {
+    pub(crate) fn free_bytes(&self) -> Option<u64> {
         let volume = nix::sys::statvfs::statvfs(&self.root).ok()?;
         Some(volume.blocks_available().saturating_mul(volume.fragment_size()))
     }
 
-    fn json<T: serde::de::DeserializeOwned>(&self, name: &str) -> Result<Option<T>, VolumeError> {
+    pub(crate) fn json<T: serde::de::DeserializeOwned>(&self, name: &str) -> Result<Option<T>, VolumeError> {
         let Some(bytes) = self.small_file(name)? else { return Ok(None) };
         let path = self.root.join(name);
         serde_json::from_slice(&bytes).map(Some).map_err(|source| VolumeError::Damaged { path, source })
@@ -266,7 +266,7 @@ impl VolumeFiles {
         }
     }
 
-    fn remove_file(&self, name: &str) -> Result<(), VolumeError> {
+    pub(crate) fn remove_file(&self, name: &str) -> Result<(), VolumeError> {
         let path = self.root.join(name);
         match std::fs::remove_file(&path) {
             Ok(()) => Ok(()),
@@ -276,7 +276,7 @@ impl VolumeFiles {
     }
 }
 
-fn remove_directory(path: &Path) -> Result<(), VolumeError> {
+pub(crate) fn remove_directory(path: &Path) -> Result<(), VolumeError> {
     match std::fs::remove_dir_all(path) {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -284,7 +284,7 @@ fn remove_directory(path: &Path) -> Result<(), VolumeError> {
     }
 }
 
-fn io_error(action: &'static str, path: &Path) -> impl Fn(io::Error) -> VolumeError {
+pub(crate) fn io_error(action: &'static str, path: &Path) -> impl Fn(io::Error) -> VolumeError {
     let path = path.to_owned();
     move |source| VolumeError::Directory { action, path: path.clone(), source }
 }

@@ -205,6 +205,36 @@ impl Cluster {
         logs.collect::<Vec<_>>().join("\n")
     }
 
+    /// `etcd-supervisor recover` beside a member, not awaited.
+    pub(crate) fn recovering(&self, member: usize, arguments: &[&str]) -> Child {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_etcd-supervisor"));
+        command.arg("recover").arg("--data-directory").arg(self.volume(member)).args(arguments);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.spawn().unwrap()
+    }
+
+    /// The same, to its end: exit code and all that it printed.
+    pub(crate) async fn recover(&self, member: usize, arguments: &[&str]) -> (i32, String) {
+        ended(self.recovering(member, arguments), Vec::new()).await
+    }
+
+    /// Upstream's etcdctl, asking one member; what it wrote.
+    pub(crate) async fn etcdctl(&self, member: usize, arguments: &[&str]) {
+        let files = self.files();
+        let components = PathBuf::from(std::env::var("PILOTHOUSE_COMPONENTS").unwrap());
+        let mut command = Command::new(components.join("etcdctl"));
+        command.args(["--endpoints", &self.members[member].url(1)]);
+        command.arg("--cacert").arg(&files.authority).arg("--cert").arg(&files.certificate);
+        command.arg("--key").arg(&files.key).args(arguments);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let (code, printed) = ended(command.spawn().unwrap(), Vec::new()).await;
+        assert_eq!(code, 0, "{printed}");
+    }
+
+    pub(crate) fn directory(&self) -> &std::path::Path {
+        self.directory.path()
+    }
+
     fn files(&self) -> TlsFiles {
         let runtime = self.directory.path().join("etcd-0/runtime");
         TlsFiles {
@@ -363,6 +393,21 @@ impl Writer {
         assert!(!acknowledged.is_empty());
         acknowledged.len()
     }
+}
+
+/// Feeds a process and waits for its end.
+pub(crate) async fn ended(mut process: Child, input: Vec<u8>) -> (i32, String) {
+    tokio::task::spawn_blocking(move || {
+        if let Some(mut stdin) = process.stdin.take() {
+            // Whoever reads nothing closes the pipe.
+            let _unread = std::io::Write::write_all(&mut stdin, &input);
+        }
+        let output = process.wait_with_output().unwrap();
+        let printed = [output.stdout, output.stderr].concat();
+        (output.status.code().unwrap_or(-1), String::from_utf8_lossy(&printed).into_owned())
+    })
+    .await
+    .unwrap()
 }
 
 fn free_ports() -> [u16; 4] {

@@ -1,4 +1,4 @@
-//! Real supervisors and real etcds: founding, lost data, lost majorities, removed members, frozen members, stops.
+//! Real supervisors and real etcds: founding, lost data, lost majorities and the way out of them, removed members, frozen members, stops.
 
 #![allow(
     clippy::expect_used,
@@ -10,4 +10,5 @@
 
 mod harness;
 mod pki;
+mod recovery;
 mod scenarios;
