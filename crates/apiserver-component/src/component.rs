@@ -1,6 +1,7 @@
 //! kube-apiserver as the supervision driver sees it.
 //! Refuses to start without etcd: kube-apiserver would end by itself after 20 s (no connection) or 33 s (no quorum).
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
@@ -15,7 +16,7 @@ use supervision::{ChildCommand, ChildEnding, Health, PrepareError, Supervised};
 
 use crate::ApiserverConfiguration;
 use crate::encryption_in_use::EncryptionInUse;
-use crate::etcd_read::EtcdQuorum;
+use crate::etcd_read::{EtcdCluster, EtcdQuorum};
 use crate::flags::flags;
 use crate::liveness::alive;
 use crate::rendered::{RenderError, Rendered};
@@ -40,6 +41,10 @@ pub struct Apiserver {
     last_readiness: std::cell::RefCell<Result<(), String>>,
     upgrades: Rc<Upgrades>,
     recording: Recording,
+    /// The cluster that answered when the child was prepared.
+    prepared_with: Cell<Option<EtcdCluster>>,
+    /// The one that answered last.
+    serving: Rc<Cell<Option<EtcdCluster>>>,
 }
 
 impl Apiserver {
@@ -50,7 +55,8 @@ impl Apiserver {
         let etcd_client = paths.leaf(Profile::ApiserverEtcdClient, Authority::Etcd);
         let board = context.board.clone();
         let tell = move |line: &str| board.detail("etcdMembers", line);
-        let front = configuration.etcd.front(&etcd_client, tell)?;
+        let serving = Rc::default();
+        let front = configuration.etcd.front(&etcd_client, Rc::clone(&serving), tell)?;
         let bundle = paths.trust(Authority::Cluster);
         let base = format!("https://{}", reached_at(configuration.bind_address, configuration.secure_port));
         let upgrades = Upgrades {
@@ -85,6 +91,8 @@ impl Apiserver {
             livez: HealthProbe::new(format!("{base}/livez?exclude=etcd"), bundle.clone()),
             readyz: HealthProbe::new(format!("{base}/readyz?verbose"), bundle),
             last_readiness: std::cell::RefCell::new(Err(NOT_ASKED.to_owned())),
+            prepared_with: Cell::new(None),
+            serving,
             configuration,
             context,
         })
@@ -122,11 +130,10 @@ impl Supervised for Apiserver {
         *self.last_readiness.borrow_mut() = Err(NOT_ASKED.to_owned());
         when_there_is_space(progress, || self.rendered.refresh(), RenderError::is_disk_full).await?;
         let mut etcd = self.etcd.clone();
-        let quorum = async {
-            wait_for(&mut etcd, Pace::EAGER, progress).await;
-            Ok(())
-        };
-        let (checked, ()) = tokio::try_join!(self.checked(), quorum)?;
+        let quorum = async { Ok(wait_for(&mut etcd, Pace::EAGER, progress).await) };
+        let (checked, cluster) = tokio::try_join!(self.checked(), quorum)?;
+        self.prepared_with.set(Some(cluster));
+        self.serving.set(Some(cluster));
         let version = Release::from(checked.version);
         self.upgrades.until_allowed(version, progress).await;
         wait_for_port(self.configuration.listens_at(), progress).await?;
@@ -144,6 +151,10 @@ impl Supervised for Apiserver {
     async fn health(&self) -> Health {
         self.rendered.keep_fresh();
         self.encryption.look(self.rendered.encryption());
+        if self.prepared_with.get() != self.serving.get() {
+            // Its caches may hold what the other cluster never had, under numbers that are given out again.
+            self.context.replacement.ask("etcd is another cluster than when it was started");
+        }
         let (livez, readyz) = tokio::join!(self.livez.look(PATIENCE), self.readyz.look(PATIENCE));
         Health {
             alive: livez
@@ -155,7 +166,7 @@ impl Supervised for Apiserver {
     async fn hold_back(&self, _progress: &dyn Progress) {}
 
     async fn drain_is_senseless(&self) -> String {
-        no_quorum(async || self.etcd.read().await).await
+        no_quorum(async || self.etcd.read().await.map(drop)).await
     }
 
     async fn ended(&self, _ending: ChildEnding, _stopping: bool) {

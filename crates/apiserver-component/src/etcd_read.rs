@@ -11,6 +11,10 @@ use tokio::task::JoinSet;
 /// Any key does: a linearizable read asks the quorum before it looks. It lies outside of what API servers store.
 const KEY: &str = "pilothouse/linearizable-read";
 
+/// The id of the etcd cluster that answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct EtcdCluster(pub(crate) u64);
+
 /// etcd, as the API server will reach it.
 #[derive(Debug, Clone)]
 pub(crate) struct EtcdQuorum {
@@ -24,7 +28,7 @@ pub(crate) struct EtcdQuorum {
 
 impl EtcdQuorum {
     /// Asks every endpoint; the first answer is enough. Clients are made anew: certificates may have been renewed.
-    pub(crate) async fn read(&self) -> Result<(), String> {
+    pub(crate) async fn read(&self) -> Result<EtcdCluster, String> {
         let mut reads = JoinSet::new();
         for endpoint in &self.endpoints {
             let (endpoint, files) = (endpoint.clone(), self.files.clone());
@@ -35,7 +39,7 @@ impl EtcdQuorum {
         let mut failures = Vec::new();
         while let Some(finished) = reads.join_next().await {
             match finished {
-                Ok(Ok(())) => return Ok(()),
+                Ok(Ok(cluster)) => return Ok(cluster),
                 Ok(Err(failure)) => failures.push(failure),
                 Err(error) => failures.push(error.to_string()),
             }
@@ -45,15 +49,18 @@ impl EtcdQuorum {
     }
 }
 
-async fn read_from(endpoint: &str, files: &TlsFiles) -> Result<(), String> {
+async fn read_from(endpoint: &str, files: &TlsFiles) -> Result<EtcdCluster, String> {
     let client = etcd_client(&[endpoint.to_owned()], files).await;
     linearizable_read(&mut client.map_err(|error| telemetry::error_chain(&error))?).await
 }
 
 /// The read itself; the error is for people.
-pub(crate) async fn linearizable_read(client: &mut etcd_client::Client) -> Result<(), String> {
+pub(crate) async fn linearizable_read(client: &mut etcd_client::Client) -> Result<EtcdCluster, String> {
     match client.get(KEY, None).await {
-        Ok(_) => Ok(()),
+        Ok(answer) => {
+            let header = answer.header().ok_or("etcd answers without saying which cluster it is")?;
+            Ok(EtcdCluster(header.cluster_id()))
+        }
         Err(error) => Err(told(&error)),
     }
 }
@@ -71,18 +78,18 @@ fn told(error: &etcd_client::Error) -> String {
 }
 
 impl Condition for EtcdQuorum {
-    type Output = ();
+    type Output = EtcdCluster;
 
     fn awaits(&self) -> String {
         format!("a linearizable read from etcd at {}", self.known_as)
     }
 
-    async fn look(&mut self) -> Sighting<()> {
+    async fn look(&mut self) -> Sighting<EtcdCluster> {
         if let Some(why) = self.front.as_deref().and_then(Front::nobody) {
             return Sighting::NotYet(why);
         }
         match self.read().await {
-            Ok(()) => Sighting::Holds(()),
+            Ok(cluster) => Sighting::Holds(cluster),
             Err(why) => Sighting::NotYet(why),
         }
     }

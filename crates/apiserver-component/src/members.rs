@@ -1,15 +1,17 @@
 //! Where etcd's members are, and the front that keeps kube-apiserver on members that serve.
 //! Refuses weaker signs than a linearizable read: a member without a quorum, or one that is still a learner, is left.
 
+use std::cell::Cell;
 use std::fmt;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::time::Duration;
 
 use component_runtime::{ReplicaName, RuntimeError};
 use mutual_tls::{TlsFiles, etcd_client_of_one};
 use tcp_front::{Answer, Backends, CutAfter, Front};
 
-use crate::etcd_read::linearizable_read;
+use crate::etcd_read::{EtcdCluster, linearizable_read};
 
 /// A member that cannot read is of no use to anybody, so it is left in either case; an election takes a second or two, and
 /// while nobody serves nothing is cut.
@@ -35,10 +37,12 @@ impl fmt::Display for EtcdMembers {
 }
 
 impl EtcdMembers {
-    /// A front before the members, if there may be several; `tell` hears how they are.
+    /// A front before the members, if there may be several; `tell` hears how they are, `serving` has the cluster that
+    /// answered last.
     pub(crate) fn front(
         &self,
         files: &TlsFiles,
+        serving: Rc<Cell<Option<EtcdCluster>>>,
         tell: impl Fn(&str) + 'static,
     ) -> Result<Option<Front>, RuntimeError> {
         match (&self.replicas, self.endpoints.len()) {
@@ -51,7 +55,7 @@ impl EtcdMembers {
             }
             _ => {}
         }
-        let members = FrontedMembers { members: self.clone(), files: files.clone() };
+        let members = FrontedMembers { members: self.clone(), files: files.clone(), serving };
         Front::start("etcd member", members, CUT_AFTER, tell).map(Some).map_err(RuntimeError::front)
     }
 }
@@ -59,6 +63,7 @@ impl EtcdMembers {
 struct FrontedMembers {
     members: EtcdMembers,
     files: TlsFiles,
+    serving: Rc<Cell<Option<EtcdCluster>>>,
 }
 
 impl Backends for FrontedMembers {
@@ -95,7 +100,10 @@ impl Backends for FrontedMembers {
             Err(error) => return (Answer::Silent(telemetry::error_chain(&error)), None),
         };
         match linearizable_read(&mut client).await {
-            Ok(()) => (Answer::Serves, Some(client)),
+            Ok(cluster) => {
+                self.serving.set(Some(cluster));
+                (Answer::Serves, Some(client))
+            }
             Err(why) => (Answer::Refuses(why), None),
         }
     }
@@ -122,7 +130,7 @@ mod tests {
     }
 
     async fn found(members: EtcdMembers) -> Vec<(SocketAddr, String)> {
-        FrontedMembers { members, files: files() }.find().await.unwrap()
+        FrontedMembers { members, files: files(), serving: Rc::default() }.find().await.unwrap()
     }
 
     #[tokio::test]
@@ -143,7 +151,7 @@ mod tests {
         let expected = [("127.0.0.7:2379".parse().unwrap(), "demo-etcd.n.svc".to_owned())];
         assert_eq!(found(members.clone()).await, expected);
         members.endpoints.push("https://other:2379".into());
-        let error = members.front(&files(), |_| {}).unwrap_err().to_string();
+        let error = members.front(&files(), Rc::default(), |_| {}).unwrap_err().to_string();
         assert!(error.contains("2 URLs") && error.contains("leave --etcd-members out"), "{error}");
     }
 
