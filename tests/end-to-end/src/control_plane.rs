@@ -28,6 +28,9 @@ pub struct Instance {
     pub state: String,
     /// Why it is in that state.
     pub reason: String,
+    /// What the present wait last saw.
+    #[serde(default)]
+    pub last_observation: Option<String>,
     /// Whether it serves its purpose.
     #[serde(default)]
     pub ready: bool,
@@ -48,9 +51,6 @@ pub struct Instance {
     /// etcd's data.
     #[serde(default)]
     pub data_directory: Option<PathBuf>,
-    /// What its present wait last saw.
-    #[serde(default)]
-    pub last_observation: Option<String>,
     /// What only its component knows.
     #[serde(default)]
     pub details: BTreeMap<String, String>,

@@ -39,9 +39,6 @@ pub struct StatusRow {
     pub data_directory: Option<PathBuf>,
     /// What its present wait last saw.
     pub last_observation: Option<String>,
-    /// What only its component knows.
-    #[serde(default)]
-    pub details: BTreeMap<String, String>,
 }
 
 /// What the command told.
