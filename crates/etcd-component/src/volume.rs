@@ -128,8 +128,9 @@ impl VolumeFiles {
         Ok(write_private(&path, &bytes)?)
     }
 
-    /// Forgets whom the data directory belongs to.
+    /// Forgets whom the data directory belongs to, and what its cluster was at.
     pub(crate) fn forget_identity(&self) -> Result<(), VolumeError> {
+        self.remove_file(CLUSTER_VERSION)?;
         self.remove_file("identity.json")
     }
 
@@ -350,6 +351,18 @@ mod tests {
         let names: Vec<_> = kept.iter().filter_map(|path| path.file_name()?.to_str()).collect();
         assert!(names.contains(&"member-data.aside-removed-2"), "{names:?}");
         assert!(!names.contains(&"member-data.aside-removed-1"), "{names:?}");
+    }
+
+    #[test]
+    fn the_clusters_version_is_that_of_the_data() {
+        let (_directory, files) = volume();
+        let version = Release::parse("3.7.0").unwrap();
+        files.write_cluster_version(version).unwrap();
+        assert_eq!(files.cluster_version().unwrap(), None, "there is no data");
+        put_log(&files);
+        assert_eq!(files.cluster_version().unwrap(), Some(version));
+        files.forget_identity().unwrap();
+        assert_eq!(files.cluster_version().unwrap(), None, "the data may be another cluster's");
     }
 
     #[test]
