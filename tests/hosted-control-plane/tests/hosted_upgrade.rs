@@ -15,7 +15,7 @@ use end_to_end::eventually;
 use hosted_control_plane::{
     Helm, Hosted, Load, PodView, Release, Scene, Stage, Status, StatusRow, Tenant, chart, helm_binary,
 };
-use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
+use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, Event};
 use kube::api::{ListParams, Patch, PatchParams};
 use management_cluster::ComponentVersions;
@@ -232,7 +232,6 @@ impl Upgrade<'_> {
         println!("etcd from {} to {} in {:.1?}", self.older.etcd, self.newer.etcd, began.elapsed());
         self.scene.until_whole(LIMIT).await;
         self.etcd_agrees_on(self.newer).await;
-        self.etcd_is_available().await;
         let report = load.end("etcd upgraded by one value").await;
         assert_eq!(report.failed_reads(), 0, "{}", report.text());
     }
@@ -252,19 +251,6 @@ impl Upgrade<'_> {
         self.rolls_back().await;
         load.end("a downgrade of etcd refused, and its rollback").await;
         self.etcd_agrees_on(self.newer).await;
-    }
-
-    /// Waits until each member has been ready for as long as the StatefulSet demands. Of a `Parallel` set that is changed
-    /// before, Kubernetes 1.37 deletes the others without any budget, and makes them again with their old settings.
-    async fn etcd_is_available(&self) {
-        let name = self.scene.release.objects().component(Component::Etcd);
-        eventually("etcd's members are available", LIMIT, async || {
-            let set =
-                self.tenant.objects::<StatefulSet>().get(&name).await.map_err(|error| error.to_string())?;
-            let status = set.status.unwrap_or_default();
-            if status.available_replicas == Some(3) { Ok(()) } else { Err(format!("{status:?}")) }
-        })
-        .await;
     }
 
     /// Waits until each member has told on which version all have agreed.
