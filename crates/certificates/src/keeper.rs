@@ -266,13 +266,15 @@ impl CertificateKeeper {
         answered
     }
 
-    /// Asks for the sets of which a higher generation was published; false if that was not answered.
+    /// Asks for the sets of which a higher generation was published; false if that did not bring them.
     async fn take_published_keys(&self, changes: &mut Outbox) -> bool {
         let published = RuntimeDirectory::published_generations(&self.configuration.published_trust);
         let mut answered = true;
         for needed in &self.configuration.shared_keys {
             if published.has_news(needed.set, self.store.key_generation(needed.set)) {
                 answered &= self.renew_keys(needed, &mut Some(&mut *changes)).await;
+                // A replica that has not heard of it yet; or somebody wrote a number that nobody has.
+                answered &= !published.has_news(needed.set, self.store.key_generation(needed.set));
             }
         }
         answered
