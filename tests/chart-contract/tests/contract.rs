@@ -262,7 +262,7 @@ fn rights_are_those_of_the_contract_and_no_more() -> Result<()> {
                     right("", "secrets", &secrets, "get create patch update watch"),
                     right("", "configmaps", &[demo.trust(), demo.anchor()], "get create patch update"),
                     right("", "configmaps", &[demo.cluster_record(), demo.version_record()], "get update"),
-                    right("", "pods", &[], "get"),
+                    right("", "pods", &[], "get list"),
                     right("", "serviceaccounts", &accounts, "get"),
                     right("", "services", &[demo.component(Component::KubeApiserver)], "get watch"),
                 ]

@@ -87,7 +87,7 @@ impl Tenancy {
             allow("configmaps", names(&["trust", "anchor"]), &["get", "create", "patch", "update"]),
             allow("configmaps", names(&["etcd-record"]), &["get", "update"]),
             allow("configmaps", names(&["trust"]), &["get", "watch"]),
-            allow("pods", Vec::new(), &["get"]),
+            allow("pods", Vec::new(), &["get", "list"]),
             allow("serviceaccounts", accounts.to_vec(), &["get"]),
             allow("services", names(&["kube-apiserver"]), &["get", "watch"]),
         ] });
