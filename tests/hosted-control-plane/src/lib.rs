@@ -28,5 +28,5 @@ pub use pods::{PodView, pod_views};
 pub use release::Release;
 pub use scene::{Scene, node_of};
 pub use stage::{Stage, helm_binary};
-pub use status::{Status, StatusRow};
+pub use status::{Rotation, Status, StatusRow};
 pub use tenant::Tenant;

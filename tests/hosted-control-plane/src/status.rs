@@ -39,6 +39,25 @@ pub struct StatusRow {
     pub data_directory: Option<PathBuf>,
     /// What its present wait last saw.
     pub last_observation: Option<String>,
+    /// What a certificate-authority says of shared keys.
+    #[serde(default)]
+    pub rotations: Vec<Rotation>,
+}
+
+/// How far the rotation of a set of shared keys is, in a row of the certificate-authority.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Rotation {
+    /// Which set.
+    pub key_set: String,
+    /// The number of the key in use.
+    pub key: u64,
+    /// What is handed out.
+    pub generation: u64,
+    /// Whether it has not ended.
+    pub under_way: bool,
+    /// Where it stands.
+    pub stage: String,
 }
 
 /// What the command told.
@@ -83,6 +102,19 @@ impl Status {
     #[must_use]
     pub fn row(&self, name: &str) -> Option<&StatusRow> {
         self.rows.iter().find(|row| row.name == name)
+    }
+
+    /// The rotation of each set, as the replica says that is furthest behind.
+    #[must_use]
+    pub fn rotations(&self) -> BTreeMap<String, Rotation> {
+        let mut furthest_behind: BTreeMap<String, Rotation> = BTreeMap::new();
+        for told in self.rows.iter().flat_map(|row| &row.rotations) {
+            let known = furthest_behind.entry(told.key_set.clone()).or_insert_with(|| told.clone());
+            if (told.generation, !told.under_way) < (known.generation, !known.under_way) {
+                *known = told.clone();
+            }
+        }
+        furthest_behind
     }
 
     /// Rows that are not ready, in short.
