@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use end_to_end::eventually;
-use hosted_control_plane::{PodView, node_of};
+use hosted_control_plane::{PodView, Status, node_of};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::DeleteParams;
 use naming_contract::Component;
@@ -17,6 +17,8 @@ use crate::floor;
 
 /// How long nothing happens where nothing does.
 const NOTHING: Duration = Duration::from_secs(20);
+/// Each API server restarts three times, drains for up to 40 s, and waits for the other one.
+const ROTATION_LIMIT: Duration = Duration::from_secs(600);
 /// Of etcd, before and after all changes.
 const MEMBERS: usize = 3;
 /// Where our supervisors say whether their component serves.
@@ -45,6 +47,10 @@ pub(crate) enum Change {
     EtcdLeaderKilled,
     /// etcd from three members to five, back to three, to one and to three again, each by one value of the chart.
     EtcdScaled,
+    /// Another service-account key, by one value of the chart.
+    ServiceAccountKeyReplaced,
+    /// Another encryption key, and every Secret written anew, by one value of the chart.
+    EncryptionKeyReplaced,
 }
 
 /// To whom.
@@ -68,7 +74,7 @@ impl Victim {
 
 impl Change {
     /// All of them, the gentle ones first.
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::Nothing,
         Self::ApiServersRolled,
         Self::ControllersRolled,
@@ -79,12 +85,20 @@ impl Change {
         Self::EtcdLeaderStopped,
         Self::EtcdLeaderKilled,
         Self::EtcdScaled,
+        Self::ServiceAccountKeyReplaced,
+        Self::EncryptionKeyReplaced,
     ];
 
     /// Whether there is a way to make it.
     pub(crate) fn can_be_made_to(self, kind: Kind) -> bool {
-        // Plain members know each other by their flags: somebody would have to add and remove each by hand.
-        self != Self::EtcdScaled || kind == Kind::Ours
+        match self {
+            // Plain members know each other by their flags: somebody would have to add and remove each by hand; and keys
+            // in many hands are changed by many.
+            Self::EtcdScaled | Self::ServiceAccountKeyReplaced | Self::EncryptionKeyReplaced => {
+                kind == Kind::Ours
+            }
+            _ => true,
+        }
     }
 
     /// As tables call it.
@@ -100,6 +114,8 @@ impl Change {
             Self::EtcdLeaderStopped => "etcd's leader stopped",
             Self::EtcdLeaderKilled => "etcd's leader killed",
             Self::EtcdScaled => "etcd scaled 3-5-3-1-3",
+            Self::ServiceAccountKeyReplaced => "service-account key replaced",
+            Self::EncryptionKeyReplaced => "encryption key replaced",
         }
     }
 
@@ -110,7 +126,9 @@ impl Change {
             | Self::ApiServersRolled
             | Self::ControllersRolled
             | Self::EtcdRolled
-            | Self::EtcdScaled => Victim::Nobody,
+            | Self::EtcdScaled
+            | Self::ServiceAccountKeyReplaced
+            | Self::EncryptionKeyReplaced => Victim::Nobody,
             Self::NodeDrained => Victim::Node(side.node_to_drain().await?),
             Self::ControllerKilled => {
                 Victim::Pod(side.scene.leader(1, Component::KubeControllerManager).await)
@@ -133,6 +151,12 @@ impl Change {
             }
             (Self::EtcdRolled, _) => side.scene.roll(Component::Etcd, WHOLE_LIMIT).await,
             (Self::EtcdScaled, _) => scaled(side).await,
+            (Self::ServiceAccountKeyReplaced, _) => {
+                replaced(side, "service-account", "certificateAuthority.rotation.serviceAccountKey").await?;
+            }
+            (Self::EncryptionKeyReplaced, _) => {
+                replaced(side, "encryption", "certificateAuthority.rotation.encryptionKey").await?;
+            }
             (_, Victim::Nobody) => sleep(NOTHING).await,
             (_, Victim::Node(node)) => {
                 side.scene.drain(*node).await;
@@ -151,6 +175,21 @@ async fn scaled(side: &Side<'_>) {
         side.set("etcd.replicas", &members.to_string()).await;
         side.scene.release.until_ready(others + members, WHOLE_LIMIT).await;
     }
+}
+
+/// Until the old key is gone. No token that is worth anything is in use: they need not be waited for.
+async fn replaced(side: &Side<'_>, set: &str, value: &'static str) -> Result<()> {
+    let told =
+        async || Status::of(side.scene.release, side.tenant.kubeconfig()).await.rotations().remove(set);
+    let key = told().await.context("the certificate-authority tells of its keys")?.key + 1;
+    side.set("certificateAuthority.rotation.serviceAccountKeyOverlap", "10s").await;
+    side.set(value, &key.to_string()).await;
+    eventually(&format!("{set} key {key} is in use alone"), ROTATION_LIMIT, async || match told().await {
+        Some(told) if told.key == key && !told.under_way => Ok(()),
+        other => Err(other),
+    })
+    .await;
+    Ok(())
 }
 
 async fn stopped(side: &Side<'_>, pod: &PodView) -> Result<()> {

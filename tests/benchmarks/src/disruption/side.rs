@@ -19,7 +19,7 @@ use crate::floor;
 /// What may still come of a change when all is whole again: endpoints that are told late, leases that run out.
 const AFTERMATH: Duration = Duration::from_secs(5);
 /// Of one run of the load, which ends by itself.
-const LOAD_LIMIT: Duration = Duration::from_secs(400);
+const LOAD_LIMIT: Duration = Duration::from_secs(700);
 
 /// Whose control plane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
