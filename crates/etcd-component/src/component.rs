@@ -277,6 +277,10 @@ impl Supervised for EtcdMember {
     }
 
     async fn hold_back(&self, progress: &dyn Progress) {
+        // A quorum of a cluster that was given up is the one thing that must not last.
+        if self.member.seen.given_up.get() {
+            return;
+        }
         let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_millis(500));
         let began = Instant::now();
         let (mut all_go, mut surplus) = (false, false);

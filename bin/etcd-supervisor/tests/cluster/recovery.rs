@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use etcd_client::GetOptions;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use crate::harness::{Cluster, ended};
 
@@ -254,6 +256,57 @@ async fn lost_members_that_come_back_with_their_data_never_serve_it_again() {
         let aside = std::fs::read_dir(cluster.volume(member)).unwrap().flatten();
         let aside = aside.filter(|entry| entry.file_name().to_string_lossy().contains("aside-given-up"));
         assert_eq!(aside.count(), 1, "its data is set aside, not deleted");
+    }
+}
+
+/// Frozen, or behind a cut network: they come back as a running quorum of the old cluster.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PILOTHOUSE_COMPONENTS"]
+async fn lost_members_that_were_only_away_give_up_their_quorum_and_join() {
+    let mut cluster = Cluster::new(3, &[]);
+    cluster.start_all();
+    cluster.until_whole(SOON).await;
+    let recorded = || record(&cluster)["clusterId"].is_string();
+    cluster.until("the cluster's id recorded", seconds(30), |_| recorded()).await;
+    write(&cluster, "before", 50).await;
+    let mut children = Vec::new();
+    for member in [0, 1] {
+        children.push(cluster.signal_child(member, Signal::SIGSTOP).await);
+        cluster.signal_supervisor(member, Signal::SIGSTOP);
+    }
+    let began = tokio::time::Instant::now();
+    loop {
+        // Until it has noticed that it has no quorum.
+        let (code, printed) = cluster.recover(2, &and(&BOTH_LOST, &["--yes"])).await;
+        if code == 0 {
+            break;
+        }
+        assert!(
+            printed.contains("serves with a quorum") && began.elapsed() < SOON,
+            "{printed}\n{}",
+            cluster.logs()
+        );
+    }
+    let written = write_to(&cluster, 2, "after", 20).await;
+    for (member, child) in [0, 1].into_iter().zip(children) {
+        kill(Pid::from_raw(child.cast_signed()), Signal::SIGCONT).unwrap();
+        cluster.signal_supervisor(member, Signal::SIGCONT);
+    }
+    let began = tokio::time::Instant::now();
+    // They are ready at once, as the old cluster.
+    let cluster_of = |it: &health_endpoints::StatusDocument| it.details.get("clusterId").cloned();
+    cluster
+        .until("one cluster", AFTER, |all| {
+            all.len() == 3 && all.iter().all(|it| it.ready && cluster_of(it) == cluster_of(&all[0]))
+        })
+        .await;
+    cluster.until_whole(AFTER).await;
+    println!("one cluster {:?} after they were back", began.elapsed());
+    assert_eq!(cluster.cluster_ids().await.len(), 1);
+    for member in 0..3 {
+        let mut client = cluster.client_of(member).await;
+        let answer = client.get("after/", Some(GetOptions::new().with_prefix())).await.unwrap();
+        assert_eq!(answer.kvs().len(), written, "etcd-{member}");
     }
 }
 

@@ -153,9 +153,10 @@ impl Member {
     async fn abandon(&self, mark: Mark, why: &str) -> Result<(), StepError> {
         tracing::error!(why, "the recovery is given up; nothing was changed");
         self.tell_recovery("given up");
+        // First, so that nobody is told of an end that is none.
+        self.files.with(VolumeFiles::remove_recovery_mark).await?;
         let text = format!("The recovery was given up, and nothing was changed: {why}\n");
         self.answer(mark.asked.nonce, Stand::Refused, text).await?;
-        self.files.with(VolumeFiles::remove_recovery_mark).await?;
         self.files.with(VolumeFiles::remove_recovery_snapshots).await?;
         Ok(self.files.with(VolumeFiles::remove_built).await?)
     }
