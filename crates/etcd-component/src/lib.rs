@@ -10,6 +10,7 @@ mod care;
 mod component;
 mod configuration;
 mod crash_note;
+mod glance;
 mod leaving;
 mod members;
 mod own_member;

@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use component_runtime::RuntimeError;
 use etcd_membership::{ListedMember, WantedMember};
-use k8s_openapi::api::apps::v1::StatefulSet;
 use management_api::{ManagementApi, ManagementError, find};
 use naming_contract::ports;
 use serde::{Deserialize, Serialize};
+
+use crate::glance::StatefulSet;
 
 /// A start with data waits no longer for an API that is away.
 const LOOK_LIMIT: Duration = Duration::from_secs(2);
@@ -116,12 +117,11 @@ fn wish(set: Option<&StatefulSet>) -> Wish {
     if set.metadata.deletion_timestamp.is_some() {
         return Wish::Nothing("it is being deleted");
     }
-    let spec = set.spec.as_ref();
     let number = |number: Option<i32>, otherwise| {
         number.map_or(otherwise, |number| u32::try_from(number).unwrap_or_default())
     };
-    let first = number(spec.and_then(|spec| spec.ordinals.as_ref()?.start), 0);
-    match number(spec.and_then(|spec| spec.replicas), 1) {
+    let first = number(set.spec.ordinals.as_ref().and_then(|ordinals| ordinals.start), 0);
+    match number(set.spec.replicas, 1) {
         0 => Wish::Nothing("it wants no members"),
         size => Wish::Pods(first..first.saturating_add(size)),
     }
@@ -260,15 +260,15 @@ fn lost_rights(error: &ManagementError) -> bool {
 #[cfg(test)]
 mod tests {
     use etcd_membership::MemberId;
-    use k8s_openapi::api::apps::v1::{StatefulSetOrdinals, StatefulSetSpec};
     use proptest::prelude::*;
 
     use super::*;
+    use crate::glance::{Ordinals, SetSpec};
 
     fn set_of(replicas: Option<i32>, start: Option<i32>) -> StatefulSet {
-        let ordinals = start.map(|start| StatefulSetOrdinals { start: Some(start) });
-        let spec = StatefulSetSpec { replicas, ordinals, ..StatefulSetSpec::default() };
-        StatefulSet { spec: Some(spec), ..StatefulSet::default() }
+        let ordinals = start.map(|start| Ordinals { start: Some(start) });
+        let spec = SetSpec { replicas, ordinals, ..SetSpec::default() };
+        StatefulSet { spec, ..StatefulSet::default() }
     }
 
     #[test]

@@ -10,11 +10,11 @@ use etcd_membership::{
     EtcdError, ListedMember, MemberClient, MemberId, MemberStatus, Removal, Surplus, SurplusView, Updater,
     removal,
 };
-use k8s_openapi::api::core::v1::Pod;
 use management_api::find;
 use tokio::time::Instant;
 
 use crate::beside::Member;
+use crate::glance::Pod;
 use crate::members::{KnownMember, Look, MembersOfSet};
 
 /// While something is going on.

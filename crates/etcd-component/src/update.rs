@@ -5,13 +5,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use etcd_membership::{ListedMember, MemberAtUpdate, MemberClient, PodAtUpdate, UpdateView, Victim};
-use k8s_openapi::api::apps::v1::StatefulSet;
-use k8s_openapi::api::core::v1::Pod;
 use management_api::{Evicted, ManagementApi, ManagementError, evict, find};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::beside::Member;
+use crate::glance::{Pod, StatefulSet};
 use crate::members::{KnownMember, MembersOfSet};
 use crate::set_changes::{CALL_LIMIT, Changes};
 
@@ -100,23 +99,20 @@ impl Changes {
 
 /// With another strategy Kubernetes itself moves updates on.
 fn is_ours_to_move(set: &StatefulSet) -> bool {
-    let strategy = set.spec.as_ref().and_then(|spec| spec.update_strategy.as_ref());
-    strategy.is_some_and(|strategy| strategy.type_.as_deref() == Some("OnDelete"))
+    set.spec.update_strategy.kind == "OnDelete"
 }
 
 /// The revision that Pods should have, if the set's controller has seen the latest settings.
 fn seen_revision(set: &StatefulSet) -> Option<String> {
-    let status = set.status.as_ref()?;
-    let seen = status.observed_generation? >= set.metadata.generation?;
-    status.update_revision.clone().filter(|revision| seen && !revision.is_empty())
+    let StatefulSet { metadata, status, .. } = set;
+    let seen = status.observed_generation? >= metadata.generation?;
+    (seen && !status.update_revision.is_empty()).then(|| status.update_revision.clone())
 }
 
 /// By the controller's own count, which saves reading the Pods.
 fn all_updated(set: &StatefulSet, wanted: usize) -> bool {
     let count = |count: Option<i32>| count.and_then(|count| usize::try_from(count).ok());
-    let status = set.status.as_ref();
-    count(status.and_then(|status| status.updated_replicas)) == Some(wanted)
-        && count(status.map(|status| status.replicas)) == Some(wanted)
+    count(set.status.updated_replicas) == Some(wanted) && count(set.status.replicas) == Some(wanted)
 }
 
 /// The Pods of these members that exist.
@@ -142,7 +138,6 @@ fn pod_at_update(pod: &Pod) -> PodAtUpdate {
     if pod.metadata.deletion_timestamp.is_some() {
         return PodAtUpdate::Leaving;
     }
-    let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
     PodAtUpdate::There {
         uid: pod.metadata.uid.clone().unwrap_or_default(),
         revision: pod
@@ -152,9 +147,11 @@ fn pod_at_update(pod: &Pod) -> PodAtUpdate {
             .find_map(|labels| labels.get(REVISION))
             .cloned()
             .unwrap_or_default(),
-        ready: conditions
-            .into_iter()
-            .any(|condition| condition.type_ == "Ready" && condition.status == "True"),
+        ready: pod
+            .status
+            .conditions
+            .iter()
+            .any(|condition| condition.kind == "Ready" && condition.status == "True"),
     }
 }
 
@@ -204,7 +201,7 @@ mod tests {
         .unwrap();
         let there = |ready| PodAtUpdate::There { uid: "u".into(), revision: "demo-etcd-1".into(), ready };
         assert_eq!(pod_at_update(&pod), there(false));
-        pod.status.as_mut().unwrap().conditions.as_mut().unwrap()[1].status = "True".into();
+        pod.status.conditions[1].status = "True".into();
         assert_eq!(pod_at_update(&pod), there(true));
         pod.metadata.deletion_timestamp = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(
             k8s_openapi::jiff::Timestamp::UNIX_EPOCH,
