@@ -10,6 +10,8 @@ use version_skew::Permission;
 use crate::beside::Member;
 use crate::volume::VolumeFiles;
 
+/// etcd 3.6 is the first that writes its storage's version into it.
+const FIRST_WRITTEN: u32 = 6;
 const VERSION_DETAIL: &str = "etcdVersion";
 const CLUSTER_DETAIL: &str = "clusterVersion";
 
@@ -84,5 +86,26 @@ impl Member {
 
 /// The storage follows the version that all members have agreed on within seconds (etcd's `monitorStorageVersion`).
 fn agreed(status: &MemberStatus) -> Option<Release> {
-    status.storage_version.as_deref().and_then(|text| Release::parse(text).ok())
+    written(status.storage_version.as_deref()?)
+}
+
+/// None of a storage without a version, which etcd calls 3.5 (server/storage/schema/schema.go): so is that of a new cluster for
+/// the moment until its members have agreed.
+fn written(storage_version: &str) -> Option<Release> {
+    let version = Release::parse(storage_version).ok()?;
+    (version.minor() >= FIRST_WRITTEN).then_some(version)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_storage_that_has_no_version_yet_is_of_none() {
+        assert_eq!(written("3.5.0"), None);
+        assert_eq!(written(""), None);
+        for version in ["3.6.0", "3.7.0"] {
+            assert_eq!(written(version), Release::parse(version).ok());
+        }
+    }
 }
