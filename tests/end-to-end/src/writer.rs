@@ -27,6 +27,10 @@ pub struct Report {
     pub acknowledged: Vec<String>,
     /// Failed writes by kind.
     pub failed: BTreeMap<String, u32>,
+    /// Names whose creation failed.
+    pub failed_names: Vec<String>,
+    /// How many of the failed were done nevertheless, so that only the answer was lost.
+    pub done_nevertheless: usize,
     /// The longest time between two successes.
     pub longest_gap: Duration,
 }
@@ -58,10 +62,8 @@ impl Writer {
                         report.longest_gap = report.longest_gap.max(last_success.elapsed());
                         last_success = Instant::now();
                     }
-                    Ok(Err(error)) => *report.failed.entry(kind(&error)).or_default() += 1,
-                    Err(_elapsed) => {
-                        *report.failed.entry("no answer within 10 s".to_owned()).or_default() += 1;
-                    }
+                    Ok(Err(error)) => report.fail(name, kind(&error)),
+                    Err(_elapsed) => report.fail(name, "no answer within 10 s".to_owned()),
                 }
                 tokio::time::sleep(pause).await;
             }
@@ -73,7 +75,7 @@ impl Writer {
     /// Stops writing and reads everything back; panics if an acknowledged write is missing.
     pub async fn stop_and_check(self) -> Report {
         self.stop.store(true, Ordering::Relaxed);
-        let report = self.task.await.expect("the writer ends");
+        let mut report = self.task.await.expect("the writer ends");
         let maps: Api<ConfigMap> = Api::namespaced(self.client, &self.namespace);
         let found = maps.list(&ListParams::default()).await.expect("the writes can be listed");
         let found: std::collections::BTreeSet<String> =
@@ -81,7 +83,15 @@ impl Writer {
         let lost: Vec<&String> = report.acknowledged.iter().filter(|name| !found.contains(*name)).collect();
         assert!(lost.is_empty(), "acknowledged writes are lost: {lost:?}");
         assert!(!report.acknowledged.is_empty(), "nothing was written: {report:?}");
+        report.done_nevertheless = report.failed_names.iter().filter(|name| found.contains(*name)).count();
         report
+    }
+}
+
+impl Report {
+    fn fail(&mut self, name: String, kind: String) {
+        *self.failed.entry(kind).or_default() += 1;
+        self.failed_names.push(name);
     }
 }
 
@@ -89,8 +99,14 @@ fn kind(error: &kube::Error) -> String {
     match error {
         kube::Error::Api(status) => format!("{} {}", status.code, status.reason),
         other => {
-            let text = other.to_string();
-            text.chars().take(60).collect()
+            let mut text = other.to_string();
+            let mut source = std::error::Error::source(other);
+            while let Some(cause) = source {
+                text.push_str(": ");
+                text.push_str(&cause.to_string());
+                source = cause.source();
+            }
+            text
         }
     }
 }

@@ -104,16 +104,20 @@ async fn both_keys_are_replaced_and_nobody_notices() {
     let seen = checker.stop().await;
     let report = writer.stop_and_check().await;
     println!(
-        "{} tokens checked {} times, {} Secrets read, {} tries without an answer; {} writes, longest gap {:?}, failed: {:?}",
+        "{} tokens checked {} times, {} Secrets read, {} of them at the second try, {} tries without an answer; {} writes, longest gap {:?}, failed: {:?}, of which done nevertheless {}",
         seen.tokens,
         seen.acceptances,
         seen.reads,
+        seen.repeated_reads,
         seen.unanswered,
         report.acknowledged.len(),
         report.longest_gap,
-        report.failed
+        report.failed,
+        report.done_nevertheless
     );
     assert_eq!(seen.refused, Vec::<String>::new());
+    // Four restarts of API servers, and each may meet one read.
+    assert!(seen.repeated_reads <= 4, "{seen:?}");
     assert!(seen.tokens > 100 && seen.acceptances > 500 && seen.reads > 100, "{seen:?}");
 
     let stored = stored_secrets(&plane).await;
@@ -273,6 +277,7 @@ struct Checked {
     acceptances: u32,
     unanswered: u32,
     reads: u32,
+    repeated_reads: u32,
     refused: Vec<String>,
 }
 
@@ -304,7 +309,15 @@ impl Checker {
                 }
                 let number = seen.reads as usize % SECRETS;
                 let name = format!("secret-{number}");
-                match Api::<Secret>::namespaced(client.clone(), NAMESPACE).get(&name).await {
+                let secrets: Api<Secret> = Api::namespaced(client.clone(), NAMESPACE);
+                let mut read = secrets.get(&name).await;
+                if let Err(kube::Error::Service(_)) = read {
+                    // An API server that ends closes idle connections; over HTTP/1.1 a request can be on its way just
+                    // then. client-go reads again by itself, kube does not.
+                    seen.repeated_reads += 1;
+                    read = secrets.get(&name).await;
+                }
+                match read {
                     Ok(secret) if content_of(secret.data.clone()) == name => seen.reads += 1,
                     other => seen.refused.push(format!("{name}: {other:?}")),
                 }
