@@ -1,13 +1,14 @@
 //! `cargo xtask bench`: builds what is measured, then starts `tests/benchmarks`; its pages go to docs/.
 //! It measures nothing itself.
 
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::Result;
 use clap::Subcommand;
 
 use crate::cargo_metadata::Workspace;
-use crate::components::{self, DEFAULT_KUBERNETES, Release, Tools};
+use crate::components::{self, DEFAULT_KUBERNETES, Release, Tools, UPGRADE_FROM};
 use crate::machine::{self, Purpose};
 use crate::scratch::Scratch;
 use crate::{checkout, images, management_cluster, program};
@@ -106,7 +107,7 @@ impl Start {
 impl Hosted {
     fn run(&self) -> Result<()> {
         let (rounds, control_planes) = (self.rounds.to_string(), self.control_planes.to_string());
-        self.nodes.run(&["hosted", "--rounds", &rounds, "--control-planes", &control_planes])
+        self.nodes.run(&["hosted", "--rounds", &rounds, "--control-planes", &control_planes], &[])
     }
 }
 
@@ -117,12 +118,13 @@ impl Disruption {
         line.extend(self.changes.iter().flat_map(|names| ["--changes", names.as_str()]));
         line.extend(self.set.iter().flat_map(|value| ["--set", value.as_str()]));
         line.extend(self.without_floor.then_some("--without-floor"));
-        self.nodes.run(&line)
+        let before = components::ensure(&Release::pinned(UPGRADE_FROM)?)?;
+        self.nodes.run(&line, &[("PILOTHOUSE_UPGRADE_FROM", &before)])
     }
 }
 
 impl OnNodes {
-    fn run(&self, line: &[&str]) -> Result<()> {
+    fn run(&self, line: &[&str], environment: &[(&str, &Path)]) -> Result<()> {
         // Nodes run one version.
         let release = Release::pinned(DEFAULT_KUBERNETES)?;
         machine::prepare(Purpose::Nodes, &release.minimum_go())?;
@@ -134,7 +136,7 @@ impl OnNodes {
         management_cluster::stage(&mut bench)?;
         bench.env("PILOTHOUSE_NODE_TOOLS", components::ensure_tools(Tools::Node)?);
         let scratch = Scratch::claim()?;
-        program::run(bench.env("TMPDIR", scratch.path()).args(line))
+        program::run(bench.env("TMPDIR", scratch.path()).envs(environment.iter().copied()).args(line))
     }
 }
 

@@ -24,10 +24,7 @@ impl Stage {
 
     /// The same with the images of a control plane of the minor version before as well; both versions, the older one first.
     pub async fn to_upgrade(name: &str) -> (Self, [ComponentVersions; 2]) {
-        let (before, after) = (components_before(), components());
-        let versions =
-            [ComponentVersions::of(&before).await.unwrap(), ComponentVersions::of(&after).await.unwrap()];
-        (Self::with(name, None, vec![before]).await, versions)
+        (Self::with(name, None, vec![components_before()]).await, versions().await)
     }
 
     async fn with(name: &str, monitor: Option<NodeMonitor>, further: Vec<PathBuf>) -> Self {
@@ -38,9 +35,23 @@ impl Stage {
 
     /// The same in the user's directory of that name: what a killed run left there is removed first.
     pub async fn up_where_others_were(name: &str) -> Self {
-        let state = user_directory("XDG_STATE_HOME", ".local/state").join("pilothouse-management-cluster");
-        Self { cluster: cluster(&state.join(name), name, None, Vec::new()).await, _directory: None }
+        Self::where_others_were(name, Vec::new()).await
     }
+
+    /// Both of it.
+    pub async fn to_upgrade_where_others_were(name: &str) -> (Self, [ComponentVersions; 2]) {
+        (Self::where_others_were(name, vec![components_before()]).await, versions().await)
+    }
+
+    async fn where_others_were(name: &str, further: Vec<PathBuf>) -> Self {
+        let state = user_directory("XDG_STATE_HOME", ".local/state").join("pilothouse-management-cluster");
+        Self { cluster: cluster(&state.join(name), name, None, further).await, _directory: None }
+    }
+}
+
+async fn versions() -> [ComponentVersions; 2] {
+    let (before, after) = (components_before(), components());
+    [ComponentVersions::of(&before).await.unwrap(), ComponentVersions::of(&after).await.unwrap()]
 }
 
 async fn cluster(

@@ -23,6 +23,8 @@ use set::ComponentSet;
 
 /// The newest version that the checkout pins.
 pub(crate) const DEFAULT_KUBERNETES: &str = "1.37";
+/// The minor version before it, from which upgrades are shown.
+pub(crate) const UPGRADE_FROM: &str = "1.36";
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {

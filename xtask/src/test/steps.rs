@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 
 use super::licences;
 use crate::cargo_metadata::{Package, Workspace};
-use crate::components::{self, DEFAULT_KUBERNETES, Release, Tools};
+use crate::components::{self, DEFAULT_KUBERNETES, Release, Tools, UPGRADE_FROM};
 use crate::{chart, images, machine, management_cluster, program, tidy};
 
 /// What is the same for all steps of a run.
@@ -185,8 +185,6 @@ fn cargo_test(run: &Run<'_>) -> Command {
 }
 
 const END_TO_END: &str = "end-to-end";
-/// The minor version before the default one.
-const UPGRADE_FROM: &str = "1.36";
 /// In the name of the one test of `end-to-end` that needs two versions.
 const UPGRADE: &str = "an_upgrade";
 const CHART_CONTRACT: &str = "chart-contract";

@@ -1,32 +1,17 @@
-//! The changes: what an operator types, or what befalls a process; each made the same way to both control planes.
-//! Refuses to come back before all is whole again.
+//! The changes, what tables call them, and to whom they are made. How is told in `making`.
 
-use std::time::Duration;
-
-use anyhow::{Context as _, Result};
-use end_to_end::eventually;
-use hosted_control_plane::{PodView, Status, node_of};
-use k8s_openapi::api::core::v1::Pod;
-use kube::api::DeleteParams;
+use anyhow::Result;
+use hosted_control_plane::{PodView, node_of};
 use naming_contract::Component;
-use tokio::time::sleep;
 
-use super::WHOLE_LIMIT;
 use super::side::{Kind, Side};
-use crate::floor;
-
-/// How long nothing happens where nothing does.
-const NOTHING: Duration = Duration::from_secs(20);
-/// Each API server restarts three times, drains for up to 40 s, and waits for the other one.
-const ROTATION_LIMIT: Duration = Duration::from_secs(600);
-/// Of etcd, before and after all changes.
-const MEMBERS: usize = 3;
-/// Where our supervisors say whether their component serves.
-const HEALTH_PORT: u16 = 8686;
 
 /// What is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
 pub(crate) enum Change {
+    /// From the minor version before to this one, by one value of the chart; to plain Pods with `kubectl set image`, API
+    /// servers first.
+    MinorUpgrade,
     /// Nothing, to see what the machine alone does to clients.
     Nothing,
     /// `kubectl rollout restart` of the API servers.
@@ -39,6 +24,8 @@ pub(crate) enum Change {
     NodeDrained,
     /// SIGKILL of the controller-manager that leads.
     ControllerKilled,
+    /// SIGKILL of its whole container, supervisor included: what the kernel does to a group that is out of memory.
+    ControllerContainerKilled,
     /// SIGKILL of an API server.
     ApiServerKilled,
     /// `kubectl delete pod` of etcd's leader.
@@ -51,6 +38,9 @@ pub(crate) enum Change {
     ServiceAccountKeyReplaced,
     /// Another encryption key, and every Secret written anew, by one value of the chart.
     EncryptionKeyReplaced,
+    /// Every certificate in use replaced by a younger one, as comes to pass by itself; plain Pods are restarted for it, as
+    /// kubeadm says after `kubeadm certs renew all`.
+    CertificatesRenewed,
 }
 
 /// To whom.
@@ -74,12 +64,15 @@ impl Victim {
 
 impl Change {
     /// All of them, the gentle ones first.
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 15] = [
+        // The first: it can be made once.
+        Self::MinorUpgrade,
         Self::Nothing,
         Self::ApiServersRolled,
         Self::ControllersRolled,
         Self::NodeDrained,
         Self::ControllerKilled,
+        Self::ControllerContainerKilled,
         Self::ApiServerKilled,
         Self::EtcdRolled,
         Self::EtcdLeaderStopped,
@@ -87,16 +80,24 @@ impl Change {
         Self::EtcdScaled,
         Self::ServiceAccountKeyReplaced,
         Self::EncryptionKeyReplaced,
+        // The last: certificates live short from then on.
+        Self::CertificatesRenewed,
     ];
+
+    /// Whether it is measured in the first round alone.
+    pub(crate) fn is_made_once(self) -> bool {
+        matches!(self, Self::MinorUpgrade | Self::CertificatesRenewed)
+    }
 
     /// Whether there is a way to make it.
     pub(crate) fn can_be_made_to(self, kind: Kind) -> bool {
         match self {
-            // Plain members know each other by their flags: somebody would have to add and remove each by hand; and keys
-            // in many hands are changed by many.
-            Self::EtcdScaled | Self::ServiceAccountKeyReplaced | Self::EncryptionKeyReplaced => {
-                kind == Kind::Ours
-            }
+            // Plain members know each other by their flags: somebody would have to add and remove each by hand; keys in many
+            // hands are changed by many; and a container without a supervisor has one process, which is killed above.
+            Self::EtcdScaled
+            | Self::ServiceAccountKeyReplaced
+            | Self::EncryptionKeyReplaced
+            | Self::ControllerContainerKilled => kind == Kind::Ours,
             _ => true,
         }
     }
@@ -110,27 +111,32 @@ impl Change {
             Self::EtcdRolled => "etcd rolled",
             Self::NodeDrained => "node drained",
             Self::ControllerKilled => "leading controller killed",
+            Self::ControllerContainerKilled => "and its supervisor with it",
             Self::ApiServerKilled => "API server killed",
             Self::EtcdLeaderStopped => "etcd's leader stopped",
             Self::EtcdLeaderKilled => "etcd's leader killed",
             Self::EtcdScaled => "etcd scaled 3-5-3-1-3",
             Self::ServiceAccountKeyReplaced => "service-account key replaced",
             Self::EncryptionKeyReplaced => "encryption key replaced",
+            Self::MinorUpgrade => "minor version upgraded",
+            Self::CertificatesRenewed => "all certificates renewed",
         }
     }
 
     /// Chooses before the load begins.
     pub(crate) async fn victim(self, side: &Side<'_>) -> Result<Victim> {
         Ok(match self {
-            Self::Nothing
+            Self::MinorUpgrade
+            | Self::Nothing
             | Self::ApiServersRolled
             | Self::ControllersRolled
             | Self::EtcdRolled
             | Self::EtcdScaled
             | Self::ServiceAccountKeyReplaced
-            | Self::EncryptionKeyReplaced => Victim::Nobody,
+            | Self::EncryptionKeyReplaced
+            | Self::CertificatesRenewed => Victim::Nobody,
             Self::NodeDrained => Victim::Node(side.node_to_drain().await?),
-            Self::ControllerKilled => {
+            Self::ControllerKilled | Self::ControllerContainerKilled => {
                 Victim::Pod(side.scene.leader(1, Component::KubeControllerManager).await)
             }
             Self::ApiServerKilled => {
@@ -139,83 +145,4 @@ impl Change {
             Self::EtcdLeaderStopped | Self::EtcdLeaderKilled => Victim::Pod(side.etcd_leader().await?),
         })
     }
-
-    /// Makes it, and returns when all is whole again.
-    pub(crate) async fn make(self, side: &Side<'_>, victim: &Victim) -> Result<()> {
-        match (self, victim) {
-            (Self::ApiServersRolled, _) => side.scene.roll(Component::KubeApiserver, WHOLE_LIMIT).await,
-            (Self::ControllersRolled, _) => {
-                for controller in [Component::KubeControllerManager, Component::KubeScheduler] {
-                    side.scene.roll(controller, WHOLE_LIMIT).await;
-                }
-            }
-            (Self::EtcdRolled, _) => side.scene.roll(Component::Etcd, WHOLE_LIMIT).await,
-            (Self::EtcdScaled, _) => scaled(side).await,
-            (Self::ServiceAccountKeyReplaced, _) => {
-                replaced(side, "service-account", "certificateAuthority.rotation.serviceAccountKey").await?;
-            }
-            (Self::EncryptionKeyReplaced, _) => {
-                replaced(side, "encryption", "certificateAuthority.rotation.encryptionKey").await?;
-            }
-            (_, Victim::Nobody) => sleep(NOTHING).await,
-            (_, Victim::Node(node)) => {
-                side.scene.drain(*node).await;
-            }
-            (Self::EtcdLeaderStopped, Victim::Pod(pod)) => stopped(side, pod).await?,
-            (_, Victim::Pod(pod)) => killed(side, pod).await,
-        }
-        side.until_whole(WHOLE_LIMIT).await;
-        Ok(())
-    }
-}
-
-async fn scaled(side: &Side<'_>) {
-    let others = side.scene.pods - MEMBERS;
-    for members in [5, 3, 1, MEMBERS] {
-        side.set("etcd.replicas", &members.to_string()).await;
-        side.scene.release.until_ready(others + members, WHOLE_LIMIT).await;
-    }
-}
-
-/// Until the old key is gone. No token that is worth anything is in use: they need not be waited for.
-async fn replaced(side: &Side<'_>, set: &str, value: &'static str) -> Result<()> {
-    let told =
-        async || Status::of(side.scene.release, side.tenant.kubeconfig()).await.rotations().remove(set);
-    let key = told().await.context("the certificate-authority tells of its keys")?.key + 1;
-    side.set("certificateAuthority.rotation.serviceAccountKeyOverlap", "10s").await;
-    side.set(value, &key.to_string()).await;
-    eventually(&format!("{set} key {key} is in use alone"), ROTATION_LIMIT, async || match told().await {
-        Some(told) if told.key == key && !told.under_way => Ok(()),
-        other => Err(other),
-    })
-    .await;
-    Ok(())
-}
-
-async fn stopped(side: &Side<'_>, pod: &PodView) -> Result<()> {
-    side.tenant.objects::<Pod>().delete(&pod.name, &DeleteParams::default()).await?;
-    side.scene.until_gone(pod, WHOLE_LIMIT).await;
-    Ok(())
-}
-
-/// Until another process is there and says itself that it serves: the kubelet's word for it is seconds old.
-async fn killed(side: &Side<'_>, pod: &PodView) {
-    let victim = side.scene.kill_upstream(pod);
-    eventually(&format!("another process runs in {}", pod.name), WHOLE_LIMIT, async || {
-        match side.scene.upstream(pod) {
-            Some(pid) if pid != victim => Ok(()),
-            other => Err(other),
-        }
-    })
-    .await;
-    let port = match side.kind {
-        Kind::Ours => HEALTH_PORT,
-        Kind::Floor if pod.component == Component::Etcd.name() => floor::ETCD_HEALTH_PORT,
-        // It says it to nobody but the kubelet, which is waited for.
-        Kind::Floor => return,
-    };
-    eventually(&format!("{} serves again", pod.name), WHOLE_LIMIT, async || {
-        side.scene.get(pod, port, "/readyz").await
-    })
-    .await;
 }

@@ -2,6 +2,7 @@
 //! Refuses to hide what it counts: every measurement is on the page, the bad ones too.
 
 mod change;
+mod making;
 mod measured;
 mod page;
 mod side;
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use hosted_control_plane::{Helm, Hosted, Release, Scene, Stage, Tenant, helm_binary};
+use management_cluster::ComponentVersions;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::floor::{self, Floor};
@@ -66,6 +68,8 @@ const WHOLE_LIMIT: Duration = Duration::from_secs(300);
 const USUALLY: Duration = Duration::from_secs(75);
 const AT_MOST: Duration = Duration::from_secs(240);
 const SETTING_UP: Duration = Duration::from_secs(240);
+/// What certificates take more than other changes: they are waited for.
+const RENEWAL: Duration = Duration::from_secs(600);
 
 impl Arguments {
     fn changes(&self) -> Vec<Change> {
@@ -73,8 +77,10 @@ impl Arguments {
     }
 
     fn times(&self, one: Duration) -> Duration {
-        let measurements = u32::try_from(self.changes().len() * 2).unwrap_or(u32::MAX);
-        SETTING_UP + one * measurements.saturating_mul(self.rounds)
+        let changes = self.changes();
+        let rounds = |change: &Change| if change.is_made_once() { 1 } else { self.rounds };
+        let renewal = if changes.contains(&Change::CertificatesRenewed) { RENEWAL } else { Duration::ZERO };
+        SETTING_UP + renewal + one * changes.iter().map(rounds).fold(0, u32::saturating_add).saturating_mul(2)
     }
 }
 
@@ -95,9 +101,13 @@ pub(crate) async fn run(arguments: &Arguments, output: &Path) -> Result<Page> {
 }
 
 async fn measure(arguments: &Arguments, output: &Path) -> Result<page::Results> {
-    let stage = Stage::up_where_others_were(NAME).await;
+    let (stage, [older, newest]) = Stage::to_upgrade_where_others_were(NAME).await;
+    let changes = arguments.changes();
+    let kubernetes =
+        if changes.contains(&Change::MinorUpgrade) { &older } else { &newest }.kubernetes.clone();
+    let begin = ComponentVersions { kubernetes, ..newest.clone() };
     let administrators = stage.cluster.kubeconfig();
-    let images = floor::Images::loaded(&end_to_end::client(&administrators).await).await?;
+    let images = floor::Images::loaded(&end_to_end::client(&administrators).await, &begin).await?;
 
     let tenant = Tenant::new(&administrators, "ours").await;
     let helm = Helm::new(helm_binary(), tenant.kubeconfig());
@@ -105,7 +115,7 @@ async fn measure(arguments: &Arguments, output: &Path) -> Result<page::Results> 
         &tenant,
         &helm,
         "demo",
-        &values(&arguments.set).iter().map(String::as_str).collect::<Vec<_>>(),
+        &values(&begin, &arguments.set).iter().map(String::as_str).collect::<Vec<_>>(),
     );
     ours.install().await;
     let floors_tenant = Tenant::new(&administrators, "floor").await;
@@ -120,6 +130,7 @@ async fn measure(arguments: &Arguments, output: &Path) -> Result<page::Results> 
         kind,
         tenant,
         scene: Scene { cluster: &stage.cluster, release, hosted, pods },
+        newest: &newest,
         values: RefCell::default(),
     };
     let mut sides = vec![
@@ -138,7 +149,7 @@ async fn measure(arguments: &Arguments, output: &Path) -> Result<page::Results> 
     };
     let mut results = page::Results::new(machine::describe(), much.clone());
     for round in 1..=arguments.rounds {
-        for change in arguments.changes() {
+        for change in changes.iter().copied().filter(|change| round == 1 || !change.is_made_once()) {
             for side in sides.iter().filter(|side| change.can_be_made_to(side.kind)) {
                 for whole in &sides {
                     whole.until_whole(WHOLE_LIMIT).await;
@@ -154,8 +165,12 @@ async fn measure(arguments: &Arguments, output: &Path) -> Result<page::Results> 
     Ok(results)
 }
 
-fn values(set: &[String]) -> Vec<String> {
-    let mut values = vec![Release::values_file("values-ha.yaml")];
+fn values(begin: &ComponentVersions, set: &[String]) -> Vec<String> {
+    let mut values = vec![
+        Release::values_file("values-ha.yaml"),
+        format!("--set=kubernetesVersion={}", begin.kubernetes),
+        format!("--set=etcd.version={}", begin.etcd),
+    ];
     // The volumes of the management cluster are as large as the floor wants them.
     let sizes = ["etcd.storage.size=1Gi", "etcd.quota=512Mi"].map(str::to_owned);
     values.extend(sizes.iter().chain(set).map(|value| format!("--set={value}")));

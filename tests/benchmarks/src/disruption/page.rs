@@ -49,8 +49,8 @@ pub(crate) fn render(results: &Results) -> Page {
     let _infallible = write!(
         text,
         "Machine: {}, shared by three nodes, their control plane, both hosted control planes and the clients.\n\
-         {} clients, {} requests/s (65 % reads and lists, 35 % writes and deletions), {} watches; each change {} times, \
-         interleaved;\nmedian (least to most) where they differ.{}\n\n",
+         {} clients, {} requests/s (65 % reads and lists, 35 % writes and deletions), {} watches; each change {} times \
+         (an upgrade and the renewal of all certificates once), interleaved;\nmedian (least to most) where they differ.{}\n\n",
         results.machine,
         much.clients,
         much.rate,
@@ -194,6 +194,10 @@ clients on a node read, list, write, delete and watch through the Service, witho
 what the protocol itself asks to do again, and nothing was done: GOAWAY, 429 with Retry-After, 503 with Retry-After of an API
 server that shuts down. A *gap* is a time in which no
 client had a success. *Controllers paused* is the longest time in which a leader's lease was not renewed.
+
+*Minor version upgraded* is 1.36 to 1.37 by one value of the chart; the plain Pods get it by `kubectl set image`, API servers first
+by hand. *All certificates renewed* is what happens by itself in the middle of a certificate's life, here of 12 minutes; plain Pods
+are restarted for it, as kubeadm says after `kubeadm certs renew all`.
 
 ";
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use disruption::Settings;
 use hosted_control_plane::{Load, PodView, Scene, Tenant, chart, node_of};
+use management_cluster::ComponentVersions;
 use naming_contract::Component;
 use tokio::time::{Instant, sleep};
 
@@ -45,8 +46,10 @@ pub(crate) struct Side<'a> {
     pub(crate) kind: Kind,
     pub(crate) tenant: &'a Tenant,
     pub(crate) scene: Scene<'a>,
+    /// What an upgrade goes to.
+    pub(crate) newest: &'a ComponentVersions,
     /// Values that earlier changes have set: each upgrade repeats them.
-    pub(crate) values: RefCell<BTreeMap<&'static str, String>>,
+    pub(crate) values: RefCell<BTreeMap<String, String>>,
 }
 
 impl Side<'_> {
@@ -60,6 +63,7 @@ impl Side<'_> {
 
     /// Load before, while and after the change.
     pub(crate) async fn measure(&self, change: Change, much: &Much) -> Result<Measured> {
+        change.prepare(self).await?;
         let victim = change.victim(self).await?;
         let cluster = self.scene.cluster;
         // Clients sit on a node that stays.
@@ -84,14 +88,31 @@ impl Side<'_> {
     }
 
     /// `helm upgrade` with one more value; returns as soon as helm does.
-    pub(crate) async fn set(&self, value: &'static str, to: &str) {
-        let arguments: Vec<String> = {
-            let mut values = self.values.borrow_mut();
-            values.insert(value, to.to_owned());
-            values.iter().map(|(value, to)| format!("--set={value}={to}")).collect()
-        };
+    pub(crate) async fn set(&self, value: &str, to: &str) {
+        self.also_set(value, to);
+        self.upgrade().await;
+    }
+
+    /// One more value for the next upgrade.
+    pub(crate) fn also_set(&self, value: &str, to: &str) {
+        self.values.borrow_mut().insert(value.to_owned(), to.to_owned());
+    }
+
+    /// `helm upgrade` with the values of now; returns as soon as helm does.
+    pub(crate) async fn upgrade(&self) {
+        let arguments: Vec<String> =
+            self.values.borrow().iter().map(|(value, to)| format!("--set={value}={to}")).collect();
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         self.scene.release.upgrade(&chart(), &arguments).await;
+    }
+
+    /// `kubectl set image`, of one Deployment.
+    pub(crate) async fn set_image(&self, component: Component, version: &str) -> Result<()> {
+        let workload = format!("deployment/{}", self.scene.release.objects().component(component));
+        let image = format!("*=registry.k8s.io/{component}:v{version}");
+        let namespace = format!("--namespace={}", self.scene.release.namespace());
+        self.scene.cluster.kubectl(["set", "image", &workload, &image, &namespace]).await?;
+        Ok(())
     }
 
     /// The member of etcd that leads.

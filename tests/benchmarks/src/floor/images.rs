@@ -3,14 +3,15 @@
 use anyhow::{Context as _, Result};
 use k8s_openapi::api::core::v1::Node;
 use kube::api::{Api, ListParams};
+use management_cluster::ComponentVersions;
 use naming_contract::Component;
 
 /// Names of images on the nodes.
 pub(crate) struct Images(Vec<String>);
 
 impl Images {
-    /// Asks the management cluster what its nodes have.
-    pub(crate) async fn loaded(client: &kube::Client) -> Result<Self> {
+    /// Asks the management cluster what its nodes have of these versions.
+    pub(crate) async fn loaded(client: &kube::Client, versions: &ComponentVersions) -> Result<Self> {
         let nodes = Api::<Node>::all(client.clone()).list(&ListParams::default()).await?;
         let images = nodes
             .items
@@ -18,7 +19,12 @@ impl Images {
             .filter_map(|node| node.status?.images)
             .flatten()
             .filter_map(|it| it.names);
-        let images = Self(images.flatten().collect());
+        let of_kubernetes = format!(":v{}", versions.kubernetes);
+        // The images of etcd have a build number behind the version.
+        let of_etcd = format!("/etcd:{}-", versions.etcd);
+        let images =
+            images.flatten().filter(|name| name.ends_with(&of_kubernetes) || name.contains(&of_etcd));
+        let images = Self(images.collect());
         for component in [
             Component::Etcd,
             Component::KubeApiserver,

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use hosted_control_plane::{NodeNetwork, Stage};
+use management_cluster::ComponentVersions;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::floor;
@@ -73,7 +74,8 @@ async fn measure(arguments: &Arguments, output: &Path) -> Result<page::Results> 
     let stage = Stage::up_where_others_were(NAME).await;
     let network = NodeNetwork::enter(&stage.cluster, 1);
     let administrator = end_to_end::client(&stage.cluster.kubeconfig()).await;
-    let images = floor::Images::loaded(&administrator).await?;
+    let versions = ComponentVersions::of(&end_to_end::components()).await?;
+    let images = floor::Images::loaded(&administrator, &versions).await?;
     let settle = Duration::from_secs(arguments.settle_seconds);
     let watch = |limit| Watch { cluster: &stage.cluster, network: &network, limit };
     let rounds = Rounds { watch: watch(INSTALL_LIMIT), images: &images, settle };
