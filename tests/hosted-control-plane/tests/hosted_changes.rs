@@ -1,6 +1,7 @@
 //! Changes of which no client may notice anything: new Pods of API servers and controllers, a node taken out of service.
 //! The long table beside plain Pods is made by `cargo xtask bench disruption`.
 #![allow(
+    clippy::panic,
     clippy::print_stdout,
     clippy::unwrap_used,
     reason = "test code: a broken expectation is a failed test, and measurements are printed"
@@ -8,7 +9,7 @@
 
 use std::time::Duration;
 
-use hosted_control_plane::{Helm, Hosted, Load, Release, Scene, Stage, Tenant, helm_binary, node_of};
+use hosted_control_plane::{Helm, Hosted, Load, Release, Scene, Stage, Tenant, chart, helm_binary, node_of};
 use naming_contract::Component;
 use tokio::time::Instant;
 
@@ -16,6 +17,8 @@ const HIGHLY_AVAILABLE: usize = 12;
 const READY_LIMIT: Duration = Duration::from_secs(240);
 /// A machine with two processors runs three nodes, two control planes and the clients.
 const LONGEST_PAUSE: f64 = 5.0;
+/// The pause after a crash of an only one is 0.2 s; kube-apiserver starts within 5 s, and readiness and endpoints follow.
+const LONGEST_GAP_OF_ONE: f64 = 20.0;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nobody_notices_that_api_servers_and_controllers_are_replaced() {
@@ -49,7 +52,26 @@ async fn nobody_notices_that_api_servers_and_controllers_are_replaced() {
         println!("the drain took {:.1?}", scene.drain(node).await);
     })
     .await;
+    one_api_server(&scene).await;
     stage.cluster.down().await.unwrap();
+}
+
+/// With one replica nothing is lost while it is replaced; killed, it is missed for as long as another process takes to start.
+async fn one_api_server(of_two: &Scene<'_>) {
+    of_two.release.upgrade(&chart(), &["--set=apiServer.replicas=1"]).await;
+    let scene = Scene { pods: HIGHLY_AVAILABLE - 1, ..*of_two };
+    scene.until_whole(READY_LIMIT).await;
+    unnoticed(&scene, "the only API server rolled", 1, async || {
+        scene.roll(Component::KubeApiserver, READY_LIMIT).await;
+    })
+    .await;
+    let load = Load::start(scene.cluster, 1, scene.hosted).await;
+    let pods = scene.pods_of(Component::KubeApiserver).await;
+    let [pod] = pods.as_slice() else { panic!("{pods:?}") };
+    assert!(scene.kill_child(pod).await, "it had a child");
+    scene.until_whole(READY_LIMIT).await;
+    let report = load.end("the only API server killed").await;
+    assert!(report.longest_gap_of_reads.seconds <= LONGEST_GAP_OF_ONE, "{}", report.text());
 }
 
 /// Load from a node before, while and after; not one request may fail.

@@ -16,6 +16,8 @@ pub(crate) enum Change {
     Nothing,
     /// `kubectl rollout restart` of the API servers.
     ApiServersRolled,
+    /// The same with `apiServer.drain.sendRetryAfter`, which is not the default.
+    ApiServersRolledWithRetryAfter,
     /// `kubectl rollout restart` of both controllers.
     ControllersRolled,
     /// `kubectl rollout restart` of etcd.
@@ -64,11 +66,12 @@ impl Victim {
 
 impl Change {
     /// All of them, the gentle ones first.
-    pub(crate) const ALL: [Self; 15] = [
+    pub(crate) const ALL: [Self; 16] = [
         // The first: it can be made once.
         Self::MinorUpgrade,
         Self::Nothing,
         Self::ApiServersRolled,
+        Self::ApiServersRolledWithRetryAfter,
         Self::ControllersRolled,
         Self::NodeDrained,
         Self::ControllerKilled,
@@ -93,11 +96,12 @@ impl Change {
     pub(crate) fn can_be_made_to(self, kind: Kind) -> bool {
         match self {
             // Plain members know each other by their flags: somebody would have to add and remove each by hand; keys in many
-            // hands are changed by many; and a container without a supervisor has one process, which is killed above.
+            // hands are changed by many; and a container without a supervisor has one process, which is killed above. The flag could be theirs as well.
             Self::EtcdScaled
             | Self::ServiceAccountKeyReplaced
             | Self::EncryptionKeyReplaced
-            | Self::ControllerContainerKilled => kind == Kind::Ours,
+            | Self::ControllerContainerKilled
+            | Self::ApiServersRolledWithRetryAfter => kind == Kind::Ours,
             _ => true,
         }
     }
@@ -107,6 +111,7 @@ impl Change {
         match self {
             Self::Nothing => "nothing, 20 s",
             Self::ApiServersRolled => "API servers rolled",
+            Self::ApiServersRolledWithRetryAfter => "API servers rolled, Retry-After",
             Self::ControllersRolled => "controllers rolled",
             Self::EtcdRolled => "etcd rolled",
             Self::NodeDrained => "node drained",
@@ -129,6 +134,7 @@ impl Change {
             Self::MinorUpgrade
             | Self::Nothing
             | Self::ApiServersRolled
+            | Self::ApiServersRolledWithRetryAfter
             | Self::ControllersRolled
             | Self::EtcdRolled
             | Self::EtcdScaled

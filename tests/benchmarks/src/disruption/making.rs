@@ -29,6 +29,7 @@ const ROTATION_LIMIT: Duration = Duration::from_secs(600);
 const LIFETIME: &str = "12m";
 /// They are renewed before the half of it, and a Pod that came late came two minutes after the first.
 const RENEWAL_LIMIT: Duration = Duration::from_secs(480);
+const SEND_RETRY_AFTER: &str = "apiServer.drain.sendRetryAfter";
 /// Upstream's.
 const CONTROLLERS: [Component; 2] = [Component::KubeControllerManager, Component::KubeScheduler];
 /// Of etcd, before and after all changes.
@@ -49,13 +50,29 @@ impl Change {
             all_rolled(side).await;
             side.until_whole(WHOLE_LIMIT).await;
         }
+        if self == Self::ApiServersRolledWithRetryAfter {
+            side.set(SEND_RETRY_AFTER, "true").await;
+            // The upgrade rolls them, too; this waits for the end of either.
+            side.scene.roll(Component::KubeApiserver, WHOLE_LIMIT).await;
+            side.until_whole(WHOLE_LIMIT).await;
+        }
         Ok(())
+    }
+
+    /// What is to be as before for the next one.
+    pub(crate) async fn undo(self, side: &Side<'_>) {
+        if self == Self::ApiServersRolledWithRetryAfter {
+            side.set(SEND_RETRY_AFTER, "false").await;
+            side.scene.roll(Component::KubeApiserver, WHOLE_LIMIT).await;
+        }
     }
 
     /// Makes it, and returns when all is whole again.
     pub(crate) async fn make(self, side: &Side<'_>, victim: &Victim) -> Result<()> {
         match (self, victim) {
-            (Self::ApiServersRolled, _) => side.scene.roll(Component::KubeApiserver, WHOLE_LIMIT).await,
+            (Self::ApiServersRolled | Self::ApiServersRolledWithRetryAfter, _) => {
+                side.scene.roll(Component::KubeApiserver, WHOLE_LIMIT).await;
+            }
             (Self::ControllersRolled, _) => controllers_rolled(side).await,
             (Self::MinorUpgrade, _) => upgraded(side).await?,
             (Self::CertificatesRenewed, _) if side.kind == Kind::Floor => all_rolled(side).await,

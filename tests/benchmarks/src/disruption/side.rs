@@ -84,7 +84,9 @@ impl Side<'_> {
         let whole_after = began.elapsed();
         // Nothing is waited for: this is how long clients go on.
         sleep(AFTERMATH).await;
-        Ok(Measured::new(&load.report().await, whole_after.as_secs_f64()))
+        let report = load.report().await;
+        change.undo(self).await;
+        Ok(Measured::new(&report, whole_after.as_secs_f64()))
     }
 
     /// `helm upgrade` with one more value; returns as soon as helm does.
