@@ -116,8 +116,8 @@ async fn both_keys_are_replaced_and_nobody_notices() {
         report.done_nevertheless
     );
     assert_eq!(seen.refused, Vec::<String>::new());
-    // Four restarts of API servers, and each may meet one read.
-    assert!(seen.repeated_reads <= 4, "{seen:?}");
+    // Two API servers restart three times, and each time one read may be in the way.
+    assert!(seen.repeated_reads <= 6, "{seen:?}");
     assert!(seen.tokens > 100 && seen.acceptances > 500 && seen.reads > 100, "{seen:?}");
 
     let stored = stored_secrets(&plane).await;
@@ -264,6 +264,17 @@ impl Servers {
     }
 }
 
+/// What an API server that ends says to the last who come on open connections, always with Retry-After
+/// (apiserver/pkg/server/filters/waitgroup.go); and what a client of HTTP/1.1 sees that sends just when an idle connection is
+/// closed. client-go reads again by itself after either.
+fn asks_for_another_try(error: &kube::Error) -> bool {
+    match error {
+        kube::Error::Api(status) => status.code == 503 && status.message == "apiserver is shutting down",
+        kube::Error::Service(_) => true,
+        _ => false,
+    }
+}
+
 /// Makes tokens and shows them, young and old ones, to each API server; reads Secrets.
 struct Checker {
     stop: Arc<AtomicBool>,
@@ -311,9 +322,7 @@ impl Checker {
                 let name = format!("secret-{number}");
                 let secrets: Api<Secret> = Api::namespaced(client.clone(), NAMESPACE);
                 let mut read = secrets.get(&name).await;
-                if let Err(kube::Error::Service(_)) = read {
-                    // An API server that ends closes idle connections; over HTTP/1.1 a request can be on its way just
-                    // then. client-go reads again by itself, kube does not.
+                if read.as_ref().is_err_and(asks_for_another_try) {
                     seen.repeated_reads += 1;
                     read = secrets.get(&name).await;
                 }
