@@ -116,7 +116,7 @@ impl Change {
             Self::EtcdRolled => "etcd rolled",
             Self::NodeDrained => "node drained",
             Self::ControllerKilled => "leading controller killed",
-            Self::ControllerContainerKilled => "and its supervisor with it",
+            Self::ControllerContainerKilled => "its whole container killed",
             Self::ApiServerKilled => "API server killed",
             Self::EtcdLeaderStopped => "etcd's leader stopped",
             Self::EtcdLeaderKilled => "etcd's leader killed",
