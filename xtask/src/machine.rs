@@ -22,6 +22,8 @@ pub(crate) enum Purpose {
     Nodes,
     /// Run the tests.
     Tests,
+    /// Enforce network policies on nodes; installed only for whoever does.
+    Policies,
 }
 
 /// Something that a Debian package brings.
@@ -33,7 +35,7 @@ struct Requirement {
     present: fn() -> bool,
 }
 
-const REQUIREMENTS: [Requirement; 8] = [
+const REQUIREMENTS: [Requirement; 11] = [
     Requirement {
         name: "cc",
         why: "links the binaries and compiles aws-lc",
@@ -84,6 +86,27 @@ const REQUIREMENTS: [Requirement; 8] = [
         present: || find("ip").is_some(),
     },
     Requirement {
+        name: "mkfs.ext4",
+        why: "the robustness suite slows and fills a small disk",
+        package: "e2fsprogs",
+        purpose: Purpose::Tests,
+        present: || find("mkfs.ext4").is_some() || Path::new("/usr/sbin/mkfs.ext4").exists(),
+    },
+    Requirement {
+        name: "clang 19",
+        why: "Cilium, which enforces policies in a test, compiles its programs for the kernel with it",
+        package: "clang-19",
+        purpose: Purpose::Policies,
+        present: || Path::new("/usr/lib/llvm-19/bin/clang").exists(),
+    },
+    Requirement {
+        name: "iptables",
+        why: "Cilium marks by its rules what comes from a node itself",
+        package: "iptables",
+        purpose: Purpose::Policies,
+        present: || find("iptables").is_some() || Path::new("/usr/sbin/iptables").exists(),
+    },
+    Requirement {
         name: "libfaketime",
         why: "a test runs our binaries under a wrong clock",
         package: "libfaketime",
@@ -101,7 +124,9 @@ pub(crate) fn fake_clock() -> Option<PathBuf> {
 /// Makes sure that all is there for the purpose. What only later purposes need is installed too where
 /// that is possible, and mentioned where it is not.
 pub(crate) fn prepare(purpose: Purpose, minimum_go: &str) -> Result<()> {
-    let absent = || REQUIREMENTS.iter().filter(|requirement| !(requirement.present)()).collect::<Vec<_>>();
+    let usual = purpose.max(Purpose::Tests);
+    let wanted = || REQUIREMENTS.iter().filter(|requirement| requirement.purpose <= usual);
+    let absent = || wanted().filter(|requirement| !(requirement.present)()).collect::<Vec<_>>();
     let mut missing = absent();
     if !missing.is_empty() && may_install() {
         install(&missing)?;
@@ -219,6 +244,7 @@ mod tests {
                 && Purpose::Build < Purpose::Images
                 && Purpose::Images < Purpose::Nodes
                 && Purpose::Nodes < Purpose::Tests
+                && Purpose::Tests < Purpose::Policies
         );
     }
 }

@@ -1,5 +1,5 @@
 //! `cargo xtask management-cluster …`: builds what `up` needs, then becomes tests/management-cluster's own command.
-//! It refuses to interpret that command's flags.
+//! It refuses to interpret that command's flags, but for what has to be built for them.
 
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt as _;
@@ -14,6 +14,8 @@ use crate::{checkout, images, program};
 
 /// The package and its binary.
 const NAME: &str = "management-cluster";
+/// The flag of `up` that needs more than the others.
+const ENFORCE_POLICIES: &str = "--enforce-policies";
 /// As the end-to-end tests run it.
 const PROFILE: &str = "ci";
 
@@ -29,7 +31,13 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let release = Release::pinned(DEFAULT_KUBERNETES)?;
     let starts = starts(&arguments.words);
-    machine::prepare(if starts { Purpose::Nodes } else { Purpose::Build }, &release.minimum_go())?;
+    let enforces = starts && arguments.words.iter().any(|word| word == ENFORCE_POLICIES);
+    let purpose = match (starts, enforces) {
+        (false, _) => Purpose::Build,
+        (true, false) => Purpose::Nodes,
+        (true, true) => Purpose::Policies,
+    };
+    machine::prepare(purpose, &release.minimum_go())?;
     let workspace = Workspace::read()?;
     if starts {
         program::run(workspace.build_products(PROFILE).arg("--quiet"))?;
@@ -41,6 +49,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     if starts {
         command.env("PILOTHOUSE_COMPONENTS", components::ensure(&release)?);
         command.env("PILOTHOUSE_NODE_TOOLS", components::ensure_tools(Tools::Node)?);
+        if enforces {
+            command.env("PILOTHOUSE_POLICY_TOOLS", components::ensure_tools(Tools::Policies)?);
+        }
     }
     command.args(&arguments.words);
     let line = program::line(&command);

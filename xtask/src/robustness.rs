@@ -1,4 +1,4 @@
-//! `cargo xtask robustness`: builds what is hurt, then starts `tests/robustness`.
+//! `cargo xtask robustness`: builds what is hurt, then starts `tests/robustness`, which needs root for a network of its own.
 //! It hurts nothing itself.
 
 use anyhow::Result;
@@ -9,7 +9,7 @@ use crate::machine::{self, Purpose};
 use crate::program;
 use crate::scratch::Scratch;
 
-/// Prints each fault as it is done, and what came of all of them; a promise that was broken with its seed.
+/// Prints each fault as it is done, and what came of all of them; a promise that was broken with its seed. As root.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// The Kubernetes version: 1.35, 1.36 or 1.37.
@@ -28,7 +28,7 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let release = Release::pinned(&arguments.kubernetes)?;
-    machine::prepare(Purpose::Build, &release.minimum_go())?;
+    machine::prepare(Purpose::Nodes, &release.minimum_go())?;
     let workspace = Workspace::read()?;
     program::run(&mut workspace.build_products("ci"))?;
     let scratch = Scratch::claim()?;

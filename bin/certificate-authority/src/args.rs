@@ -70,9 +70,9 @@ pub(crate) struct Run {
     pub(crate) management: ManagementArguments,
 }
 
-/// Rotation of the keys that several processes share.
+/// Rotation of the keys that several processes share, and of the CAs.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Rotation of shared keys")]
+#[command(next_help_heading = "Rotation of shared keys and CAs")]
 pub(crate) struct Rotation {
     /// Number of the service-account key that is wanted, from 1; a rotation begins when it is above that of the key in use
     #[arg(long, env = "PILOTHOUSE_SERVICE_ACCOUNT_KEY", default_value_t = 1, value_name = "NUMBER")]
@@ -90,6 +90,20 @@ pub(crate) struct Rotation {
         value_parser = duration
     )]
     pub(crate) service_account_key_overlap: Duration,
+    /// Number of the CAs that are wanted, from 1, likewise; all CAs are replaced in step
+    #[arg(long, env = "PILOTHOUSE_CERTIFICATE_AUTHORITIES", default_value_t = 1, value_name = "NUMBER")]
+    pub(crate) certificate_authorities: u64,
+    /// How long new CAs are known before they sign, and old ones are trusted after nobody inside shows their certificates
+    /// any more: for kubeconfigs, nodes and Pods outside, of which nobody here knows what they trust. Read anew at each
+    /// start: a longer one holds a rotation up, a shorter one lets it go on
+    #[arg(
+        long,
+        env = "PILOTHOUSE_CERTIFICATE_AUTHORITY_OVERLAP",
+        default_value = "7d",
+        value_name = "DURATION",
+        value_parser = duration
+    )]
+    pub(crate) certificate_authority_overlap: Duration,
 }
 
 /// Keys in files; exactly one of this and [`InCluster`].
@@ -122,7 +136,7 @@ pub(crate) struct OnOneMachine {
         requires = "state_directory"
     )]
     pub(crate) publish_directory: Option<PathBuf>,
-    /// File that `pilothouse rotate` writes: the numbers of the keys that are wanted
+    /// File that `pilothouse rotate` writes: the numbers of the keys and CAs that are wanted
     #[arg(
         long,
         env = "PILOTHOUSE_WANTED_KEYS_FILE",
@@ -132,7 +146,7 @@ pub(crate) struct OnOneMachine {
     )]
     pub(crate) wanted_keys_file: Option<PathBuf>,
     /// An instance and its health endpoints, such as kube-apiserver-0=http://127.0.0.1:8686: a rotation goes on when it
-    /// has taken the keys up (repeat)
+    /// has taken keys and CAs up (repeat)
     #[arg(
         long = "planned-instance",
         env = "PILOTHOUSE_PLANNED_INSTANCE",
@@ -142,6 +156,15 @@ pub(crate) struct OnOneMachine {
         requires = "state_directory"
     )]
     pub(crate) planned_instances: Vec<PlannedInstance>,
+    /// The administrators' kubeconfig, which somebody else keeps: a rotation of CAs goes on when it has been written anew
+    #[arg(
+        long,
+        env = "PILOTHOUSE_KUBECONFIG",
+        value_name = "FILE",
+        conflicts_with = "release",
+        requires = "state_directory"
+    )]
+    pub(crate) kubeconfig: Option<PathBuf>,
 }
 
 /// Keys in Secrets; exactly one of this and [`OnOneMachine`].

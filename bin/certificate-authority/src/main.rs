@@ -103,8 +103,10 @@ fn settings(arguments: Run, instance: &str) -> anyhow::Result<ServerSettings> {
             wanted: WantedKeys {
                 service_account_key: arguments.rotation.service_account_key,
                 encryption_key: arguments.rotation.encryption_key,
+                certificate_authorities: arguments.rotation.certificate_authorities,
             },
             token_overlap: arguments.rotation.service_account_key_overlap,
+            authority_overlap: arguments.rotation.certificate_authority_overlap,
         },
         place: place(arguments.directories, arguments.release, arguments.management)?,
     })
@@ -131,6 +133,7 @@ fn place(
             publish,
             wanted_keys: directories.wanted_keys_file,
             instances: directories.planned_instances,
+            kubeconfig: directories.kubeconfig,
         })),
         // clap lets nothing else through.
         _ => anyhow::bail!("give --release with --pod-uid, or the three directories"),

@@ -1,16 +1,17 @@
-//! The flags of an etcd member's supervisor and of `recover`, and what they become.
+//! The flags of an etcd member's supervisor, of `recover` and of `snapshot`, and what they become.
 //! Refuses flags of etcd itself: those follow after `--`.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{ArgGroup, Args, Subcommand};
+use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 use cluster_record::RecordStore;
 use component_runtime::{Context, FurtherCommand, Needs, RuntimeError, SupervisedComponent};
 use etcd_component::{
-    DEFAULT_BUMP_REVISION, EtcdConfiguration, EtcdMember, KnownMember, LEAST_SETTLE, MemberSource,
-    MembersOfSet, NEEDS, RecoverCommand, RecoveryRequest, RecoverySource, Snapshot, USUAL_SETTLE,
+    DEFAULT_BUMP_REVISION, DefragmentationPolicy, EtcdConfiguration, EtcdMember, KnownMember, LEAST_CALM,
+    LEAST_SETTLE, MemberSource, MembersOfSet, NEEDS, RecoverCommand, RecoveryRequest, RecoverySource,
+    SaveCommand, Snapshot, USUAL_CALM, USUAL_FREE_BYTES, USUAL_FREE_PERCENT, USUAL_SETTLE,
 };
 use naming_contract::{Component, ports};
 use supervision::Configuration;
@@ -76,6 +77,43 @@ pub(crate) struct EtcdArguments {
         value_name = "SECONDS"
     )]
     update_settle: u64,
+    /// Whether members' database files are rewritten one after the other, without a hand, once much of them is free; a file
+    /// that reached the quota is rewritten anyway
+    #[arg(long, env = "PILOTHOUSE_DEFRAGMENT", default_value = "by-need", value_name = "WHEN")]
+    defragment: Defragment,
+    /// Percent of a file that must be free; from 80 percent of the quota on 10 are enough
+    #[arg(
+        long,
+        env = "PILOTHOUSE_DEFRAGMENT_FREE_PERCENT",
+        default_value_t = USUAL_FREE_PERCENT,
+        value_parser = clap::value_parser!(u8).range(1..100),
+        value_name = "PERCENT"
+    )]
+    defragment_free_percent: u8,
+    /// Bytes of a file that must be free, but for one near its quota
+    #[arg(
+        long,
+        env = "PILOTHOUSE_DEFRAGMENT_FREE_BYTES",
+        default_value_t = USUAL_FREE_BYTES,
+        value_name = "BYTES"
+    )]
+    defragment_free_bytes: u64,
+    /// Seconds for which all members must have served before the next file is rewritten
+    #[arg(
+        long,
+        env = "PILOTHOUSE_DEFRAGMENT_SETTLE",
+        default_value_t = USUAL_CALM.as_secs(),
+        value_parser = clap::value_parser!(u64).range(LEAST_CALM.as_secs()..),
+        value_name = "SECONDS"
+    )]
+    defragment_settle: u64,
+}
+
+/// When a member's database file is rewritten.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Defragment {
+    ByNeed,
+    Never,
 }
 
 impl SupervisedComponent for EtcdArguments {
@@ -101,6 +139,11 @@ impl SupervisedComponent for EtcdArguments {
             http_port: self.http_port,
             quota_backend_bytes: self.quota_backend_bytes,
             update_settle: Duration::from_secs(self.update_settle),
+            defragmentation: (self.defragment == Defragment::ByNeed).then(|| DefragmentationPolicy {
+                free_percent: self.defragment_free_percent,
+                free_bytes: self.defragment_free_bytes,
+                calm: Duration::from_secs(self.defragment_settle),
+            }),
         };
         EtcdMember::new(configuration, context)
     }
@@ -133,6 +176,20 @@ pub(crate) enum EtcdCommand {
     /// After a majority was lost for good: make one member, or a snapshot, a new cluster; without --yes only say what that
     /// would cost
     Recover(Recover),
+    /// Write all that the member beside has to standard output, for a backup
+    Snapshot(Save),
+}
+
+/// As `etcdctl snapshot save` does, with the certificate of the running supervisor; from a Pod, whose images have no tar, by
+/// `kubectl exec … -- /pilothouse/etcd-supervisor snapshot > backup.db`. Exit code 0 only if it is whole.
+#[derive(Debug, Args)]
+pub(crate) struct Save {
+    /// Directory of the member's certificates
+    #[arg(long, env = "PILOTHOUSE_RUNTIME_DIRECTORY", default_value = "/run/pilothouse", value_name = "DIR")]
+    runtime_directory: PathBuf,
+    /// The member's client URL
+    #[arg(long, default_value = "https://127.0.0.1:2379", value_name = "URL")]
+    endpoint: String,
 }
 
 /// Run beside the running supervisor of the member that becomes the new cluster. It refuses while a quorum serves, and while
@@ -164,8 +221,12 @@ pub(crate) struct Recover {
 
 impl FurtherCommand for EtcdCommand {
     async fn carry_out(self) -> u8 {
-        let Self::Recover(recover) = self;
-        recover.command().carry_out().await
+        match self {
+            Self::Recover(recover) => recover.command().carry_out().await,
+            Self::Snapshot(Save { runtime_directory, endpoint }) => {
+                SaveCommand { runtime_directory, endpoint }.carry_out().await
+            }
+        }
     }
 }
 

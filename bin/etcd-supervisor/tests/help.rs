@@ -11,4 +11,5 @@ fn help(arguments: &[&str]) -> String {
 fn help_reads_well() {
     insta::assert_snapshot!(help(&["--help"]));
     insta::assert_snapshot!(help(&["recover", "--help"]));
+    insta::assert_snapshot!(help(&["snapshot", "--help"]));
 }

@@ -56,12 +56,14 @@ pub(crate) enum Action {
     /// and cluster.crt for kubelet's clientCAFile; the kubeconfigs name files beside them, so DIR can be moved as a
     /// whole. The certificates are good for a year; the same command renews them.
     NodeCredentials(NodeCredentialsArguments),
-    /// Replace a key that the components share, while everything runs
+    /// Replace a key that the components share, or all CAs, while everything runs
     ///
     /// Returns at once; `status` shows how far it is and for whom it waits. The new key is trusted by everybody before it
     /// is used, and used by everybody before the old one goes. API servers restart one at a time to take up a
     /// service-account key, whose predecessor stays trusted for as long as tokens may live; with a new encryption key every
-    /// Secret is written anew before the old key goes. May be interrupted at any time: it goes on where it was.
+    /// Secret is written anew before the old key goes. With new CAs every process restarts, one of each kind at a time, and
+    /// whoever is outside must be given the new kubeconfig or bundle within --certificate-authority-overlap of `up`, and new
+    /// certificates within as long again. May be interrupted at any time: it goes on where it was.
     Rotate(RotateArguments),
     /// Stop the control plane, API servers before etcd; the data stays
     Down(DownArguments),
@@ -199,6 +201,9 @@ struct ExtraArguments {
     /// How long an old service-account key is trusted after a rotation, at least as long as tokens live [default: 25h]
     #[arg(long, value_name = "DURATION")]
     service_account_key_overlap: Option<String>,
+    /// How long new CAs are known before they sign, and old ones are trusted afterwards, for clients outside [default: 7d]
+    #[arg(long, value_name = "DURATION")]
+    certificate_authority_overlap: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -290,19 +295,21 @@ pub(crate) struct NodeCredentialsArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct RotateArguments {
-    /// Which key
+    /// What to replace
     #[arg(value_enum)]
-    pub(crate) key: RotatedKey,
+    pub(crate) what: What,
     #[command(flatten)]
     pub(crate) which: Which,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum RotatedKey {
+pub(crate) enum What {
     /// Signs the tokens of service accounts
     ServiceAccountKey,
     /// Seals Secrets in etcd
     EncryptionKey,
+    /// All CAs: of the cluster, of etcd and its peers, of the front proxy
+    CertificateAuthorities,
 }
 
 #[derive(Debug, Args)]
@@ -420,6 +427,11 @@ impl UpArguments {
                 service_account_key_overlap: self
                     .extra
                     .service_account_key_overlap
+                    .clone()
+                    .unwrap_or_default(),
+                certificate_authority_overlap: self
+                    .extra
+                    .certificate_authority_overlap
                     .clone()
                     .unwrap_or_default(),
                 arguments: self.extra.by_component(),

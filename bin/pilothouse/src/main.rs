@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use certificates::SharedKeySet;
+use certificates::Rotated;
 use hosted_status::HostedControlPlane;
 use instance_status::{InstanceStatus, table};
 use local_control_plane::{
@@ -19,7 +19,7 @@ use time::OffsetDateTime;
 use tokio::task::LocalSet;
 
 use crate::args::{
-    Action, CommandLine, KubeconfigArguments, Output, RotatedKey, StatusArguments, UpArguments, Which,
+    Action, CommandLine, KubeconfigArguments, Output, StatusArguments, UpArguments, What, Which,
 };
 
 const FAILURE: u8 = 1;
@@ -67,12 +67,17 @@ async fn run(action: Action, signals: &Signals) -> Result<u8> {
         }
         Action::Rotate(arguments) => {
             let which = &arguments.which;
-            let set = match arguments.key {
-                RotatedKey::ServiceAccountKey => SharedKeySet::ServiceAccount,
-                RotatedKey::EncryptionKey => SharedKeySet::Encryption,
+            let what = match arguments.what {
+                What::ServiceAccountKey => Rotated::ServiceAccount,
+                What::EncryptionKey => Rotated::Encryption,
+                What::CertificateAuthorities => Rotated::CertificateAuthorities,
             };
-            let number = rotate(&which.paths()?, &which.name, set).await?;
-            let text = format!("{set} key {number} is on its way; `pilothouse status` shows how far it is\n");
+            let number = rotate(&which.paths()?, &which.name, what).await?;
+            let which_one = match what {
+                Rotated::CertificateAuthorities => format!("CA {number} of every kind"),
+                Rotated::ServiceAccount | Rotated::Encryption => format!("{what} key {number}"),
+            };
+            let text = format!("{which_one} is on its way; `pilothouse status` shows how far it is\n");
             std::io::stdout().write_all(text.as_bytes()).context("cannot print")?;
             Ok(0)
         }

@@ -61,6 +61,11 @@ fn help_of_node_credentials() {
 }
 
 #[test]
+fn help_of_rotate() {
+    insta::assert_snapshot!(help(&["rotate"]));
+}
+
+#[test]
 fn help_of_down() {
     insta::assert_snapshot!(help(&["down"]));
 }

@@ -91,7 +91,8 @@ spec:
     {{- if $policies.egress.enabled }}
     - Egress
     {{- end }}
-  {{- $ingress := index . 2 }}
+  {{- /* Whoever replaces keys and CAs asks everybody whether they are taken up. */}}
+  {{- $ingress := concat (index . 2) (include "pilothouse.from" (list $root (list "certificate-authority") (list 8686)) | fromYamlArray) }}
   {{- if $policies.metricsFrom }}
   {{- $ports := list }}
   {{- range index . 3 }}
@@ -108,7 +109,11 @@ spec:
             matchLabels:
               app.kubernetes.io/name: hosted-control-plane
               app.kubernetes.io/instance: {{ include "pilothouse.release" $root | quote }}
-    - ports: [{protocol: UDP, port: 53}, {protocol: TCP, port: 53}]
+    - ports:
+        {{- range $policies.egress.dnsPorts }}
+        - {protocol: UDP, port: {{ int . }}}
+        - {protocol: TCP, port: {{ int . }}}
+        {{- end }}
     {{- with $policies.egress.to }}
     {{- toYaml . | nindent 4 }}
     {{- end }}

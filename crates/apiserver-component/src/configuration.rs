@@ -48,7 +48,9 @@ pub struct ApiserverConfiguration {
     pub jwt_authenticators: Option<PathBuf>,
 }
 
-/// The certificates and keys of an API server. A new etcd bundle or service-account key is only read at start.
+/// The certificates and keys of an API server. etcd's bundle and the service-account key are only read at start, the
+/// cluster's bundle by some of its parts: before 1.36 kubelets are checked, and always peers, with the one of the start.
+/// All CAs are replaced in step, so one restart takes up all bundles, and tells for certain.
 pub const NEEDS: Needs = Needs {
     leaves: &[
         (Profile::ApiserverServing, Reloads),
@@ -62,9 +64,9 @@ pub const NEEDS: Needs = Needs {
         KeysNeeded::all_of(SharedKeySet::Encryption, ReloadsLate),
     ],
     bundles: &[
-        (Authority::Cluster, Reloads),
+        (Authority::Cluster, NeedsRestart),
         (Authority::Etcd, NeedsRestart),
-        (Authority::FrontProxy, Reloads),
+        (Authority::FrontProxy, NeedsRestart),
     ],
 };
 

@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
+use certificates::sha256_hex;
 use health_endpoints::StatusBoard;
 use mutual_tls::{TlsFiles, http_client};
-use sha2::{Digest as _, Sha256};
 use telemetry::error_chain;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
@@ -133,13 +133,7 @@ async fn ask(client: &reqwest::Client, url: &str) -> Result<String, String> {
 
 /// Whether the metrics say that `file` is the last one that was loaded.
 fn tells(metrics: &str, file: &[u8]) -> bool {
-    use std::fmt::Write as _;
-    let hash = Sha256::digest(file).iter().fold(String::new(), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _infallible = write!(text, "{byte:02x}");
-        text
-    });
-    let wanted = format!(",hash=\"sha256:{hash}\"");
+    let wanted = format!(",hash=\"sha256:{}\"", sha256_hex(file));
     metrics.lines().any(|line| line.starts_with(METRIC) && line.contains(&wanted))
 }
 

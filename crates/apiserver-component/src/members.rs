@@ -1,4 +1,4 @@
-//! Where etcd's members are, and the front that keeps kube-apiserver on members that serve.
+//! Where etcd's members are, and the front that keeps kube-apiserver on the leader, or at least on members that serve.
 //! Refuses weaker signs than a linearizable read: a member without a quorum, or one that is still a learner, is left.
 
 use std::cell::Cell;
@@ -102,11 +102,19 @@ impl Backends for FrontedMembers {
         match linearizable_read(&mut client).await {
             Ok(cluster) => {
                 self.serving.set(Some(cluster));
-                (Answer::Serves, Some(client))
+                let answer = if leads(&mut client).await { Answer::Leads } else { Answer::Serves };
+                (answer, Some(client))
             }
             Err(why) => (Answer::Refuses(why), None),
         }
     }
+}
+
+/// Whether the member leads. A write that goes to another one is passed on to the leader, and lost for seven seconds (etcd's
+/// own limit) if that one has just died; a leader's death breaks the connection instead.
+async fn leads(client: &mut etcd_client::Client) -> bool {
+    let Ok(status) = client.status().await else { return false };
+    status.header().is_some_and(|header| header.member_id() == status.leader())
 }
 
 /// The host of an https URL, and with its port what can be looked up.

@@ -1,14 +1,12 @@
 //! Bearer tokens of embedded callers: 32 random bytes in base64url, known elsewhere by their SHA-256 only.
 //! Refuses to print them.
 
-use std::fmt::Write as _;
-
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::rand;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use certificates::sha256_hex;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 /// Random bytes of a token: far beyond guessing.
 const LENGTH: usize = 32;
@@ -31,12 +29,7 @@ pub(crate) fn fresh_token() -> Result<String, NoRandomness> {
 
 impl TokenHash {
     pub(crate) fn of(token: &str) -> Self {
-        let digest = Sha256::digest(token.trim().as_bytes());
-        Self(digest.iter().fold(String::new(), |mut text, byte| {
-            // Writing to a String cannot fail.
-            let _infallible = write!(text, "{byte:02x}");
-            text
-        }))
+        Self(sha256_hex(token.trim().as_bytes()))
     }
 
     /// Compares in constant time: how much of a hash is right must not be measurable.

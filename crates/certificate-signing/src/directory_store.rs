@@ -4,18 +4,18 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use certificates::{Authority, SharedKeySet, bundle_certificates};
+use certificates::{Authority, bundle_certificates, sha256_hex};
 use durable_files::{
     FileError, create_directory_once, is_private, read_limited, read_private, write_private,
 };
 use rcgen::KeyPair;
 use time::OffsetDateTime;
 
-use crate::authority_keys::{PairError, SigningAuthority};
+use crate::authority_keys::PairError;
 use crate::founding::{
-    FORMAT_VERSION, MANIFEST, Manifest, STORED_SETS, certificate_file, fingerprint, found, json, key_file,
-    shared_keys_file,
+    FORMAT_VERSION, MANIFEST, Manifest, certificate_file, found, json, key_file, stored_file,
 };
+use crate::kept::Kept;
 use crate::rotation::StoredKeys;
 use crate::{AuthorityKeys, Origin, StateError};
 
@@ -45,18 +45,19 @@ impl AuthorityKeys {
     fn open(directory: &Path) -> Result<Self, StateError> {
         is_private(directory)?;
         let (manifest, founding) = read_manifest(directory)?;
-        let mut authorities = BTreeMap::new();
-        for authority in Authority::ALL {
-            authorities.insert(authority, read_authority(directory, &manifest, authority)?);
-        }
         let mut stored = BTreeMap::new();
-        for set in STORED_SETS {
-            stored.insert(set, read_set(directory, &manifest, &founding, set)?);
+        for kept in *Kept::ALL {
+            let keys = match kept {
+                Kept::Authority(authority) => read_authority(directory, &manifest, &founding, authority)?,
+                Kept::Shared(_) => read_set(directory, &manifest, &founding, kept)?,
+            };
+            stored.insert(kept, keys);
         }
-        Ok(Self::assemble(authorities, stored, founding))
+        Self::assemble(stored, founding).map_err(|(authority, error)| not_a_pair(directory, authority, error))
     }
 
-    /// Refuses to go on when what was published before does not hold these CAs: then the directories were mixed up.
+    /// Refuses to go on when what was published before holds none of these CAs: then the directories were mixed up. While
+    /// they are rotated a bundle may be a stage behind.
     pub fn check_published(&self, directory: &Path, published: &Path) -> Result<(), StateError> {
         for authority in Authority::ALL {
             let published = published.join(authority.bundle());
@@ -68,7 +69,7 @@ impl AuthorityKeys {
             // What is no bundle is replaced by a right one.
             let Ok(known) = bundle_certificates(&bundle) else { continue };
             let own = bundle_certificates(self.bundle(authority).as_bytes()).unwrap_or_default();
-            if !own.iter().all(|certificate| known.contains(certificate)) {
+            if !own.iter().any(|certificate| known.contains(certificate)) {
                 return Err(StateError::Foreign {
                     published,
                     certificate: directory.join(certificate_file(authority)),
@@ -79,9 +80,21 @@ impl AuthorityKeys {
     }
 }
 
-/// Puts the next set in place of a stored one, at once.
-pub(crate) fn write_set(directory: &Path, set: SharedKeySet, stored: &StoredKeys) -> Result<(), FileError> {
-    write_private(&directory.join(shared_keys_file(set)), &json(stored))
+/// Puts what is stored next in the place of what is, at once.
+pub(crate) fn write_stored(directory: &Path, kept: Kept, stored: &StoredKeys) -> Result<(), FileError> {
+    write_private(&directory.join(stored_file(kept)), &json(stored))?;
+    if let Kept::Authority(authority) = kept {
+        remove_founded_pair(directory, authority)?;
+    }
+    Ok(())
+}
+
+/// A CA that was rotated lies in one file. Its first pair must not be taken for it, should that file be lost.
+fn remove_founded_pair(directory: &Path, authority: Authority) -> Result<(), FileError> {
+    for name in [certificate_file(authority), key_file(authority)] {
+        durable_files::remove_file(&directory.join(name))?;
+    }
+    Ok(())
 }
 
 /// The manifest vouches for a set as it was founded, its own seal for what came later.
@@ -89,18 +102,26 @@ fn read_set(
     directory: &Path,
     manifest: &Manifest,
     founding: &str,
-    set: SharedKeySet,
+    kept: Kept,
 ) -> Result<StoredKeys, StateError> {
-    let name = shared_keys_file(set);
-    let path = directory.join(&name);
-    let damaged = |why: String| StateError::Damaged { path: path.clone(), why };
-    if let Ok(stored) = serde_json::from_slice::<StoredKeys>(&read(&path)?)
-        && let Some(sealed) = stored.is_sealed(set, founding)
-    {
-        return if sealed { Ok(stored) } else { Err(damaged("it is not what was written last".to_owned())) };
+    let name = stored_file(kept);
+    if let Some(stored) = read_sealed(directory, founding, kept)? {
+        return Ok(stored);
     }
     let content = read_known(directory, manifest, &name, |_| None)?;
-    serde_json::from_slice(&content).map_err(|error| damaged(error.to_string()))
+    serde_json::from_slice(&content)
+        .map_err(|error| StateError::Damaged { path: directory.join(&name), why: error.to_string() })
+}
+
+/// What carries a seal, which must be right; none when it carries none.
+fn read_sealed(directory: &Path, founding: &str, kept: Kept) -> Result<Option<StoredKeys>, StateError> {
+    let path = directory.join(stored_file(kept));
+    let Ok(stored) = serde_json::from_slice::<StoredKeys>(&read(&path)?) else { return Ok(None) };
+    match stored.is_sealed(kept, founding) {
+        Some(true) => Ok(Some(stored)),
+        Some(false) => Err(StateError::Damaged { path, why: "it is not what was written last".to_owned() }),
+        None => Ok(None),
+    }
 }
 
 /// The manifest, and its fingerprint.
@@ -110,17 +131,28 @@ fn read_manifest(directory: &Path) -> Result<(Manifest, String), StateError> {
     let manifest: Manifest = serde_json::from_slice(&content)
         .map_err(|error| StateError::Damaged { path: path.clone(), why: error.to_string() })?;
     if manifest.format_version == FORMAT_VERSION {
-        Ok((manifest, fingerprint(&content)))
+        Ok((manifest, sha256_hex(&content)))
     } else {
         Err(StateError::Version { path, found: manifest.format_version, known: FORMAT_VERSION })
     }
 }
 
+/// A CA that was rotated has a seal, one that was not the manifest.
 fn read_authority(
     directory: &Path,
     manifest: &Manifest,
+    founding: &str,
     authority: Authority,
-) -> Result<SigningAuthority, StateError> {
+) -> Result<StoredKeys, StateError> {
+    let kept = Kept::Authority(authority);
+    let path = directory.join(stored_file(kept));
+    if path.exists() {
+        let stored = read_sealed(directory, founding, kept)?;
+        let stored = stored.ok_or_else(|| StateError::Damaged { path, why: "it has no seal".to_owned() })?;
+        // Left by a life that was ended between two writes.
+        remove_founded_pair(directory, authority)?;
+        return Ok(stored);
+    }
     let (certificate_name, key_name) = (certificate_file(authority), key_file(authority));
     let (certificate_path, key_path) = (directory.join(&certificate_name), directory.join(&key_name));
     let damaged = |path: &PathBuf, why: String| StateError::Damaged { path: path.clone(), why };
@@ -137,13 +169,18 @@ fn read_authority(
     let certificate_pem =
         String::from_utf8(certificate).map_err(|error| damaged(&certificate_path, error.to_string()))?;
     let key_pem = String::from_utf8(key).map_err(|error| damaged(&key_path, error.to_string()))?;
-    SigningAuthority::of(certificate_pem, &key_pem).map_err(|error| match error {
-        PairError::Certificate(why) => damaged(&certificate_path, why),
-        PairError::Key(why) => damaged(&key_path, why),
-        PairError::Mismatch => {
-            StateError::Mismatch { key: key_path.clone(), certificate: certificate_path.clone() }
-        }
-    })
+    Ok(StoredKeys::founded_authority(certificate_pem, key_pem))
+}
+
+fn not_a_pair(directory: &Path, authority: Authority, error: PairError) -> StateError {
+    let rotated = directory.join(stored_file(Kept::Authority(authority)));
+    let file = |founded: String| if rotated.exists() { rotated.clone() } else { directory.join(founded) };
+    let (certificate, key) = (file(certificate_file(authority)), file(key_file(authority)));
+    match error {
+        PairError::Certificate(why) => StateError::Damaged { path: certificate, why },
+        PairError::Key(why) => StateError::Damaged { path: key, why },
+        PairError::Mismatch => StateError::Mismatch { key, certificate },
+    }
 }
 
 /// Readers of PEM forgive a cut off end, which is damage all the same.
@@ -160,7 +197,7 @@ fn read_known(
 ) -> Result<Vec<u8>, StateError> {
     let path = directory.join(name);
     let content = read(&path)?;
-    if manifest.sha256.get(name) == Some(&fingerprint(&content)) {
+    if manifest.sha256.get(name) == Some(&sha256_hex(&content)) {
         return Ok(content);
     }
     let why = if content.is_empty() { "it is empty" } else { "it is not what was written when it was made" };

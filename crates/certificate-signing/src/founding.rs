@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use certificates::{Authority, BACKDATED, SharedKeySet, SharedKeys};
+use certificates::{Authority, BACKDATED, SharedKeySet, SharedKeys, sha256_hex};
 use rcgen::{BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, KeyPair, KeyUsagePurpose};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 
+use crate::kept::Kept;
 use crate::rotation::encryption_name;
 use crate::{MakeError, StateError};
 
@@ -50,49 +50,41 @@ pub(crate) fn key_file(authority: Authority) -> String {
     format!("{authority}.key")
 }
 
-/// The file of a shared key set; the cluster-signing set is the cluster CA and has none of its own.
-pub(crate) fn shared_keys_file(set: SharedKeySet) -> String {
-    format!("{set}.json")
+/// The file of a shared key set, or of a CA that was rotated: pair, bundle and stage in one, replaced by one write.
+pub(crate) fn stored_file(kept: Kept) -> String {
+    format!("{}.json", kept.name())
 }
 
 /// The sets that have a file.
 pub(crate) const STORED_SETS: [SharedKeySet; 2] = [SharedKeySet::ServiceAccount, SharedKeySet::Encryption];
 
-pub(crate) fn fingerprint(content: &[u8]) -> String {
-    use std::fmt::Write as _;
-    Sha256::digest(content).iter().fold(String::new(), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _infallible = write!(text, "{byte:02x}");
-        text
-    })
-}
-
 /// All files of a new control plane, the manifest last.
 pub(crate) fn found(now: OffsetDateTime) -> Result<Vec<(String, Vec<u8>)>, StateError> {
     let mut files = Vec::new();
     for authority in Authority::ALL {
-        let (certificate, key) = found_authority(authority, now)?;
+        let (certificate, key) = found_authority(authority, 1, now)?;
         files.push((certificate_file(authority), certificate.into_bytes()));
         files.push((key_file(authority), key.into_bytes()));
     }
     for set in STORED_SETS {
-        files.push((shared_keys_file(set), json(&found_shared_keys(set)?)));
+        files.push((stored_file(Kept::Shared(set)), json(&found_shared_keys(set)?)));
     }
     let manifest = Manifest {
         format_version: FORMAT_VERSION,
         founded: now,
-        sha256: files.iter().map(|(name, content)| (name.clone(), fingerprint(content))).collect(),
+        sha256: files.iter().map(|(name, content)| (name.clone(), sha256_hex(content))).collect(),
     };
     files.push((MANIFEST.to_owned(), json(&manifest)));
     Ok(files)
 }
 
-/// A new CA: certificate and key, PEM.
+/// A new CA with this number, from 1: certificate and key, PEM.
 pub(crate) fn found_authority(
     authority: Authority,
+    number: u64,
     now: OffsetDateTime,
 ) -> Result<(String, String), MakeError> {
-    new_authority(authority, now)
+    new_authority(authority, number, now)
         .map_err(|source| MakeError::Key { what: format!("the {authority} CA"), source })
 }
 
@@ -105,11 +97,15 @@ pub(crate) fn found_shared_keys(set: SharedKeySet) -> Result<SharedKeys, MakeErr
     }
 }
 
-fn new_authority(authority: Authority, now: OffsetDateTime) -> Result<(String, String), rcgen::Error> {
+fn new_authority(
+    authority: Authority,
+    number: u64,
+    now: OffsetDateTime,
+) -> Result<(String, String), rcgen::Error> {
     let key = KeyPair::generate()?;
     let mut parameters = CertificateParams::default();
     parameters.distinguished_name = DistinguishedName::new();
-    parameters.distinguished_name.push(DnType::CommonName, authority.common_name());
+    parameters.distinguished_name.push(DnType::CommonName, authority.common_name(number));
     parameters.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     parameters.key_usages =
         vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign, KeyUsagePurpose::DigitalSignature];

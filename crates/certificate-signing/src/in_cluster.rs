@@ -83,8 +83,10 @@ struct Release {
     owner: Owner,
     addresses: Addresses,
     reports: Reports,
-    /// What this replica tells about shared keys.
+    /// What this replica tells about shared keys and CAs.
     published: RefCell<PublishedGenerations>,
+    /// Wakes whoever keeps the kubeconfig: the address or the CAs may be others.
+    kubeconfig_due: Notify,
 }
 
 pub(crate) async fn serve_release(
@@ -104,6 +106,7 @@ pub(crate) async fn serve_release(
         addresses: Addresses::new(release.external_addresses, &objects, api.namespace()),
         reports: Reports::new(board.clone()),
         published: RefCell::default(),
+        kubeconfig_due: Notify::new(),
         api,
         objects,
     });
@@ -132,7 +135,7 @@ pub(crate) async fn serve_release(
     };
     let rotations = Rotations::new(Rc::clone(&keys), place, rotation, board.clone(), serves(listen_address));
     release.published.replace(rotations.published());
-    let tending = release.tend_all(&keys, &issuing, &instance, &published);
+    let tending = release.tend_all(&keys, &issuing, &instance, &published, &board);
     let keeping = release.tend_secrets(&store, &keys, &contents);
     let serving = sign(listener, callers, Rc::clone(&issuing), leaf, listen_address, board.clone(), stop);
     let readiness = async {
@@ -194,8 +197,8 @@ impl Release {
         issuing: &Issuing,
         instance: &str,
         published: &Notify,
+        board: &StatusBoard,
     ) -> Infallible {
-        let address_changed = Notify::new();
         let (trust, kubeconfig) = (self.objects.trust(), self.objects.kubeconfig());
         let trust = tend::<ConfigMap>(
             &self.api,
@@ -207,9 +210,9 @@ impl Release {
         let kubeconfig = tend::<Secret>(
             &self.api,
             &kubeconfig,
-            &address_changed,
+            &self.kubeconfig_due,
             |told| self.reports.told("kubeconfig", told),
-            async || self.write_kubeconfig(keys, issuing, instance).await,
+            async || self.write_kubeconfig(keys, issuing, instance, board).await,
         );
         let service = self.objects.component(Component::KubeApiserver);
         let service = follow::<Service>(&self.api, &service, |seen| {
@@ -224,7 +227,7 @@ impl Release {
             if self.addresses.set_load_balancer(learnt.clone()) {
                 tracing::info!(addresses = ?learnt, "the API servers' load balancer");
                 issuing.name_api_servers(learnt);
-                address_changed.notify_one();
+                self.kubeconfig_due.notify_one();
             }
         });
         tokio::select! {

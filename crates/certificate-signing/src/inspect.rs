@@ -89,11 +89,11 @@ fn describe_facts(file: PathBuf, facts: LeafFacts, now: OffsetDateTime) -> Inspe
     let profile = directory
         .and_then(|name| name.parse().ok())
         .or_else(|| Profile::by_client_common_name(&contents.common_name));
-    let authority = Authority::ALL.into_iter().find(|authority| {
-        contents.common_name == facts.issuer && contents.common_name == authority.common_name()
-    });
+    let authority =
+        Authority::by_common_name(&contents.common_name).filter(|_| contents.common_name == facts.issuer);
     let (what, taken_up_by) = match (authority, profile) {
-        (Some(authority), _) => (Some(format!("{authority} CA")), authority.read_by()),
+        (Some((authority, 1)), _) => (Some(format!("{authority} CA")), authority.read_by()),
+        (Some((authority, number)), _) => (Some(format!("{authority} CA {number}")), authority.read_by()),
         (None, Some(profile)) => (Some(profile.name().to_owned()), profile.row().used_by),
         (None, None) => (None, "nobody known"),
     };

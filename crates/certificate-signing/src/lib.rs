@@ -9,6 +9,7 @@ mod founding;
 mod in_cluster;
 pub mod inspect;
 mod issuing;
+mod kept;
 mod lifetimes;
 mod publishing;
 mod rotation;

@@ -24,11 +24,11 @@ pub fn publish_bundles(keys: &AuthorityKeys, directory: &Path) -> Result<bool, P
     let mut changed = false;
     for authority in Authority::ALL {
         let path = directory.join(authority.bundle());
-        let bundle = keys.bundle(authority).as_bytes();
-        if read_limited(&path, BUNDLE_LIMIT).is_ok_and(|published| published == bundle) {
+        let bundle = keys.bundle(authority);
+        if read_limited(&path, BUNDLE_LIMIT).is_ok_and(|published| published == bundle.as_bytes()) {
             continue;
         }
-        write_public(&path, bundle)?;
+        write_public(&path, bundle.as_bytes())?;
         changed = true;
     }
     Ok(changed)

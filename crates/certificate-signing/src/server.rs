@@ -65,8 +65,10 @@ pub struct Directories {
     pub publish: PathBuf,
     /// File of the numbers of the keys that are wanted.
     pub wanted_keys: Option<PathBuf>,
-    /// Who must have taken a set of keys up before the next one is stored.
+    /// Who must have taken keys and CAs up before the next stage is stored.
     pub instances: Vec<PlannedInstance>,
+    /// The administrators' kubeconfig, which must have taken CAs up as well.
+    pub kubeconfig: Option<PathBuf>,
 }
 
 /// Why the certificate-authority ends.
@@ -135,7 +137,7 @@ async fn serve_directories(
     board: StatusBoard,
     stop: CancellationToken,
 ) -> Result<(), ServeError> {
-    let Directories { state, callers, publish, wanted_keys, instances } = &directories;
+    let Directories { state, callers, publish, wanted_keys, instances, kubeconfig } = &directories;
     let (keys, origin) = AuthorityKeys::open_or_found(state, OffsetDateTime::now_utc())?;
     keys.check_published(state, publish)?;
     if origin == Origin::Founded {
@@ -148,7 +150,13 @@ async fn serve_directories(
     let (instance, now) = (&settings.instance, OffsetDateTime::now_utc());
     let leaf = ServingLeaf::new(Rc::clone(&issuing), instance, own_names, board.clone(), now)?;
     let callers = EmbeddedCallers::new(callers);
-    let place = OnOneMachine::new(state.clone(), publish.clone(), wanted_keys.clone(), instances.clone())?;
+    let place = OnOneMachine::new(
+        state.clone(),
+        publish.clone(),
+        wanted_keys.clone(),
+        instances.clone(),
+        kubeconfig.clone(),
+    )?;
     let at_rest = serves(settings.listen_address);
     let rotations = Rotations::new(Rc::clone(&keys), place, settings.rotation, board.clone(), at_rest);
     let serving = sign(listener, callers, issuing, leaf, settings.listen_address, board.clone(), stop);

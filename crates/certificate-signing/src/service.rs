@@ -101,6 +101,18 @@ impl<I: IdentifyCaller> SigningService<I> {
         }
     }
 
+    /// What was read long ago may be a CA that is replaced by now, or a key that nobody knows any more.
+    fn refuse_stale(&self) -> Result<(), Refused> {
+        if !self.inner.issuing.keys().are_stale() {
+            return Ok(());
+        }
+        Err(refused(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "this replica cannot tell whether its keys are those that are stored",
+            "ask again later; the certificate-authority's log and /statusz say what is missing",
+        ))
+    }
+
     fn issue(&self, name: &str, request: &Request, caller: &Caller) -> Result<Response, Refused> {
         let profile = entitled_profile(name, caller)?;
         let preview =
@@ -117,6 +129,7 @@ impl<I: IdentifyCaller> SigningService<I> {
                 "send one PEM block CERTIFICATE REQUEST for a P-256 key",
             ),
         })?;
+        self.refuse_stale()?;
         let now = (self.inner.clock)();
         let issued = self
             .inner
@@ -146,13 +159,7 @@ impl<I: IdentifyCaller> SigningService<I> {
                 NOT_ENTITLED_REMEDY,
             ));
         }
-        if self.inner.issuing.keys().are_stale() {
-            return Err(refused(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "this replica cannot tell whether its keys are those that are stored",
-                "ask again later; the certificate-authority's log and /statusz say what is missing",
-            ));
-        }
+        self.refuse_stale()?;
         let Some(keys) = self.inner.issuing.keys().shared(set) else {
             return Err(refused(StatusCode::NOT_FOUND, format!("there are no {set} keys"), "report this"));
         };

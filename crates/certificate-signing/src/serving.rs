@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use certificates::{LeafFacts, LeafName, Profile, Requester, renew_at};
-use health_endpoints::{CertificateStatus, StatusBoard};
+use health_endpoints::{AuthorityInUse, CertificateStatus, StatusBoard};
 use http_serving::TlsSource;
 use rcgen::KeyPair;
 use time::OffsetDateTime;
@@ -25,6 +25,8 @@ pub(crate) struct ServingLeaf {
     renew_at: OffsetDateTime,
     last_failure: Option<String>,
     status: CertificateStatus,
+    /// Fingerprint of the CA that signed it.
+    signer: String,
 }
 
 /// Why the server has no leaf.
@@ -48,6 +50,7 @@ struct Fresh {
     configuration: Arc<rustls::ServerConfig>,
     renew_at: OffsetDateTime,
     status: CertificateStatus,
+    signer: String,
 }
 
 impl ServingLeaf {
@@ -59,8 +62,11 @@ impl ServingLeaf {
         now: OffsetDateTime,
     ) -> Result<Self, OwnLeafError> {
         let fresh = fresh(&issuing, instance, &names, now)?;
+        let signer = fresh.signer;
         board.certificate(fresh.status.clone());
+        tell_authority(&board, &issuing, &signer);
         Ok(Self {
+            signer,
             issuing,
             instance: instance.to_owned(),
             names,
@@ -78,9 +84,11 @@ impl ServingLeaf {
         Rc::new(move || Arc::clone(&present.borrow()))
     }
 
-    /// Replaces the leaf when half of its life is over; a failure is told and tried again at the next call.
+    /// Replaces the leaf when half of its life is over, or when another CA signs; a failure is told and tried again at the next call.
     pub(crate) fn renew_if_due(&mut self, now: OffsetDateTime) {
-        if now < self.renew_at {
+        let replaced = signer(&self.issuing) != self.signer;
+        tell_authority(&self.board, &self.issuing, &self.signer);
+        if now < self.renew_at && !replaced {
             return;
         }
         match fresh(&self.issuing, &self.instance, &self.names, now) {
@@ -89,6 +97,8 @@ impl ServingLeaf {
                 self.renew_at = fresh.renew_at;
                 self.last_failure = None;
                 self.status = fresh.status;
+                self.signer = fresh.signer;
+                tell_authority(&self.board, &self.issuing, &self.signer);
                 tracing::info!(profile = %PROFILE, not_after = %self.status.not_after, "certificate renewed");
             }
             Err(error) => {
@@ -104,13 +114,26 @@ impl ServingLeaf {
     }
 }
 
+/// Fingerprint of the CA that signs now.
+fn signer(issuing: &Issuing) -> String {
+    issuing.keys().authority(PROFILE.authority()).map(|known| known.fingerprint.clone()).unwrap_or_default()
+}
+
+/// What this process trusts is what it knows to be stored.
+fn tell_authority(board: &StatusBoard, issuing: &Issuing, signer: &str) {
+    let trusted = issuing.keys().authority(PROFILE.authority());
+    let trusted = trusted.map(|known| known.trusted.clone()).unwrap_or_default();
+    let in_use = AuthorityInUse { trusted, signed_by: vec![signer.to_owned()] };
+    board.authority(PROFILE.authority().name(), in_use);
+}
+
 fn fresh(
     issuing: &Issuing,
     instance: &str,
     names: &[LeafName],
     now: OffsetDateTime,
 ) -> Result<Fresh, OwnLeafError> {
-    let key = KeyPair::generate()?;
+    let (key, signer) = (KeyPair::generate()?, signer(issuing));
     let preview = issuing.preview(PROFILE, Requester { instance, names })?;
     let issued = issuing.issue(PROFILE, &preview.contents, &key, now)?;
     let facts = LeafFacts::parse(issued.certificate.as_bytes(), None, None)?;
@@ -125,5 +148,5 @@ fn fresh(
         reload: PROFILE.row().reload,
         last_failure: None,
     };
-    Ok(Fresh { configuration: Arc::new(configuration), renew_at, status })
+    Ok(Fresh { configuration: Arc::new(configuration), renew_at, status, signer })
 }

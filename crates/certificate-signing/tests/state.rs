@@ -70,7 +70,7 @@ fn several_that_start_at_once_agree() {
             .map(|_| {
                 scope.spawn(|| {
                     let (keys, origin) = AuthorityKeys::open_or_found(&directory, NOW).unwrap();
-                    (Authority::ALL.map(|authority| keys.bundle(authority).to_owned()).concat(), origin)
+                    (Authority::ALL.map(|authority| keys.bundle(authority)).concat(), origin)
                 })
             })
             .collect();

@@ -33,6 +33,8 @@ pub struct Expected {
     pub usages: Vec<Usage>,
     /// Subject alternative names; none while the authority could not be asked which.
     pub names: Option<Vec<LeafName>>,
+    /// Fingerprint of the CA that signs now; none while that is not known.
+    pub signer: Option<String>,
 }
 
 /// What to do about a leaf.
@@ -79,6 +81,8 @@ pub enum Reason {
     WrongUsages,
     /// The names to carry changed.
     NamesChanged,
+    /// Another CA signs now; the one that signed it is about to go.
+    AuthorityReplaced,
     /// Half of its life is over.
     HalfLifePast,
 }
@@ -97,6 +101,9 @@ pub fn verdict(observed: &Observed, expected: &Expected, now: OffsetDateTime) ->
     if expected.names.as_ref().is_some_and(|names| !same_names(names, &leaf.contents.names)) {
         return Verdict::Due(Reason::NamesChanged);
     }
+    if expected.signer.is_some() && expected.signer != leaf.issued_by {
+        return Verdict::Due(Reason::AuthorityReplaced);
+    }
     let renew_at = renew_at(leaf);
     if now >= renew_at { Verdict::Due(Reason::HalfLifePast) } else { Verdict::Good { renew_at } }
 }
@@ -109,7 +116,7 @@ fn unusable(leaf: &LeafFacts, expected: &Expected, now: OffsetDateTime) -> Optio
         Some(Reason::Expired { not_after: leaf.not_after })
     } else if now < leaf.not_before {
         Some(Reason::FromTheFuture { not_before: leaf.not_before })
-    } else if !leaf.trusted {
+    } else if leaf.issued_by.is_none() {
         Some(Reason::WrongAuthority)
     } else if *common_name != expected.common_name || *organisation != expected.organisation {
         Some(Reason::WrongSubject { found: common_name.clone() })
@@ -157,6 +164,7 @@ impl fmt::Display for Reason {
             Self::WrongSubject { found } => write!(formatter, "it belongs to {found}"),
             Self::WrongUsages => formatter.write_str("its usages are not the profile's"),
             Self::NamesChanged => formatter.write_str("the names to carry changed"),
+            Self::AuthorityReplaced => formatter.write_str("another CA signs now"),
             Self::HalfLifePast => formatter.write_str("half of its life is over"),
         }
     }
@@ -185,7 +193,7 @@ mod tests {
             not_after: issued + lifetime,
             serial: serial.to_vec(),
             key_matches: true,
-            trusted: true,
+            issued_by: Some("one".to_owned()),
         }
     }
 
@@ -195,6 +203,7 @@ mod tests {
             organisation: None,
             usages: vec![Usage::Server],
             names: None,
+            signer: None,
         }
     }
 
@@ -217,7 +226,7 @@ mod tests {
             }
         };
         assert_eq!(unusable(|leaf| leaf.key_matches = false), Reason::KeyMismatch);
-        assert_eq!(unusable(|leaf| leaf.trusted = false), Reason::WrongAuthority);
+        assert_eq!(unusable(|leaf| leaf.issued_by = None), Reason::WrongAuthority);
         assert_eq!(unusable(|leaf| leaf.not_after = NOW), Reason::Expired { not_after: NOW });
         assert!(matches!(unusable(|leaf| leaf.not_before = NOW + HOUR), Reason::FromTheFuture { .. }));
         assert!(matches!(
@@ -244,6 +253,14 @@ mod tests {
         assert!(matches!(same, Verdict::Good { .. }));
         let more = verdict(&observed, &expecting(&["127.0.0.1", "etcd-0", "10.0.0.1"]), NOW);
         assert_eq!(more, Verdict::Due(Reason::NamesChanged));
+    }
+
+    #[test]
+    fn a_leaf_of_a_ca_that_signs_no_more_is_due_but_usable() {
+        let signed_by = |signer: &str| Expected { signer: Some(signer.to_owned()), ..expected() };
+        let observed = Observed::Leaf(leaf(72 * HOUR, HOUR, [0, 0]));
+        assert!(matches!(verdict(&observed, &signed_by("one"), NOW), Verdict::Good { .. }));
+        assert_eq!(verdict(&observed, &signed_by("two"), NOW), Verdict::Due(Reason::AuthorityReplaced));
     }
 
     #[test]

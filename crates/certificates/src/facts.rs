@@ -7,7 +7,7 @@ use x509_parser::extensions::GeneralName;
 use x509_parser::pem::Pem;
 use x509_parser::prelude::X509Certificate;
 
-use crate::{LeafContents, LeafName, Usage};
+use crate::{LeafContents, LeafName, Usage, sha256_hex};
 
 /// What is known about a leaf.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,8 +24,8 @@ pub struct LeafFacts {
     pub serial: Vec<u8>,
     /// Whether the private key beside it is its own.
     pub key_matches: bool,
-    /// Whether a certificate of the trust bundle signed it.
-    pub trusted: bool,
+    /// Fingerprint of the certificate of the trust bundle that signed it; none if none of them did.
+    pub issued_by: Option<String>,
 }
 
 /// Not what it should be.
@@ -55,9 +55,9 @@ impl LeafFacts {
             }
             None => false,
         };
-        let trusted = match bundle_pem {
-            Some(bundle_pem) => signed_by_any(&certificate, bundle_pem)?,
-            None => false,
+        let issued_by = match bundle_pem {
+            Some(bundle_pem) => signer(&certificate, bundle_pem)?,
+            None => None,
         };
         let validity = certificate.validity();
         Ok(Self {
@@ -67,7 +67,7 @@ impl LeafFacts {
             not_after: validity.not_after.to_datetime(),
             serial: certificate.raw_serial().to_vec(),
             key_matches,
-            trusted,
+            issued_by,
         })
     }
 }
@@ -82,6 +82,26 @@ pub fn bundle_certificates(bundle_pem: &[u8]) -> Result<Vec<Vec<u8>>, ParseError
         x509(pem)?;
     }
     Ok(pems.into_iter().map(|pem| pem.contents).collect())
+}
+
+/// The fingerprints of the certificates of a PEM bundle, in its order.
+pub fn bundle_fingerprints(bundle_pem: &[u8]) -> Result<Vec<String>, ParseError> {
+    Ok(bundle_certificates(bundle_pem)?.iter().map(|certificate| fingerprint(certificate)).collect())
+}
+
+/// Half of the SHA-256 of a DER certificate: enough to tell the few CAs of a control plane apart.
+fn fingerprint(der: &[u8]) -> String {
+    let mut text = sha256_hex(der);
+    text.truncate(32);
+    text
+}
+
+/// Each block of a label (`CERTIFICATE`) by itself, as it stands there, in order.
+#[must_use]
+pub fn pem_blocks(text: &str, label: &str) -> Vec<String> {
+    let end = format!("-----END {label}-----");
+    let blocks = text.split_inclusive(&end).filter(|block| block.ends_with(&end));
+    blocks.map(|block| format!("{}\n", block.trim_start())).collect()
 }
 
 fn pems(bytes: &[u8]) -> Result<Vec<Pem>, ParseError> {
@@ -101,16 +121,16 @@ fn public_key(key_pem: &[u8]) -> Result<Vec<u8>, ParseError> {
     Ok(key.der_bytes().to_vec())
 }
 
-fn signed_by_any(certificate: &X509Certificate<'_>, bundle_pem: &[u8]) -> Result<bool, ParseError> {
+fn signer(certificate: &X509Certificate<'_>, bundle_pem: &[u8]) -> Result<Option<String>, ParseError> {
     for pem in &pems(bundle_pem)? {
         let authority = x509(pem)?;
         if authority.subject() == certificate.issuer()
             && certificate.verify_signature(Some(authority.public_key())).is_ok()
         {
-            return Ok(true);
+            return Ok(Some(fingerprint(&pem.contents)));
         }
     }
-    Ok(false)
+    Ok(None)
 }
 
 fn contents(certificate: &X509Certificate<'_>) -> Result<LeafContents, ParseError> {

@@ -1,18 +1,22 @@
-//! What is published about shared keys beside the trust bundles: numbers by which a holder knows that there is news. Pure.
+//! What is published about shared keys and CAs beside the trust bundles: numbers by which a holder knows that there is
+//! news, and who signs. Pure.
 //! Refuses everything secret: whoever reads a bundle may read it.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::SharedKeySet;
+use crate::{Authority, SharedKeySet};
 
 /// The numbers that are published. Whoever sees a higher one than he has asks the certificate-authority.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct PublishedGenerations {
-    /// What is handed out of each set.
+    /// What is handed out of each set, and of each CA ([`Self::of_authority`]).
     pub key_sets: BTreeMap<String, u64>,
+    /// Fingerprint of the certificate with which each CA signs: a leaf of another is due. Changes with a number alone.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub signers: BTreeMap<String, String>,
     /// The generation of the encryption keys with which every stored object must be written anew, while that is so.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rewrite_stored: Option<u64>,
@@ -21,6 +25,12 @@ pub struct PublishedGenerations {
 impl PublishedGenerations {
     /// The generation under which cluster-bootstrap tells that it has written every stored object anew.
     pub const REWRITTEN: &str = "stored-secrets";
+
+    /// The name of a CA's generation among those of the sets.
+    #[must_use]
+    pub fn of_authority(authority: Authority) -> String {
+        format!("ca-{authority}")
+    }
 
     /// Reads what was published; what is none says nothing.
     #[must_use]
@@ -45,6 +55,13 @@ impl PublishedGenerations {
         !behind && (ahead || self.rewrite_stored != published.rewrite_stored)
     }
 
+    /// Whether what was published says more than this.
+    #[must_use]
+    pub fn is_behind(&self, published: &[u8]) -> bool {
+        let published = Self::read(published);
+        published.key_sets.iter().any(|(set, number)| self.key_sets.get(set).is_some_and(|own| own < number))
+    }
+
     /// Whether there is news of `set` for who has generation `known`.
     #[must_use]
     pub fn has_news(&self, set: SharedKeySet, known: Option<u64>) -> bool {
@@ -59,7 +76,7 @@ mod tests {
     #[test]
     fn only_a_higher_number_is_news() {
         let key_sets = BTreeMap::from([(SharedKeySet::ServiceAccount.name().to_owned(), 3)]);
-        let published = PublishedGenerations { key_sets, rewrite_stored: None };
+        let published = PublishedGenerations { key_sets, ..PublishedGenerations::default() };
         let read = PublishedGenerations::read(published.rendered().as_bytes());
         assert_eq!(read, published);
         let news = |known| read.has_news(SharedKeySet::ServiceAccount, known);
@@ -69,9 +86,13 @@ mod tests {
 
         let later = |number, rewrite_stored| {
             let key_sets = BTreeMap::from([(SharedKeySet::ServiceAccount.name().to_owned(), number)]);
-            PublishedGenerations { key_sets, rewrite_stored }.is_ahead_of(published.rendered().as_bytes())
+            let later = PublishedGenerations { key_sets, rewrite_stored, ..PublishedGenerations::default() };
+            later.is_ahead_of(published.rendered().as_bytes())
         };
         assert!(later(4, None) && later(3, Some(3)));
         assert!(!later(3, None) && !later(2, Some(2)));
+        let behind = |content: &str| published.is_behind(content.as_bytes());
+        assert!(behind("{\"keySets\":{\"service-account\":4}}"));
+        assert!(!behind("{\"keySets\":{\"service-account\":3,\"unknown\":9}}") && !behind("{}"));
     }
 }

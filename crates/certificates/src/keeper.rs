@@ -216,6 +216,7 @@ impl CertificateKeeper {
             if Instant::now() >= no_keys_before && !self.take_published_keys(&mut changes).await {
                 no_keys_before = Instant::now() + ASK_AGAIN_AFTER;
             }
+            self.follow_signers(&mut leaves);
             for leaf in &mut leaves {
                 if let Some(reason) = leaf.due(&self.configuration.instance, OffsetDateTime::now_utc()) {
                     self.renew(leaf, &reason, &mut changes).await;
@@ -246,6 +247,14 @@ impl CertificateKeeper {
             }
         }
         any
+    }
+
+    /// Learns who signs now.
+    fn follow_signers(&self, leaves: &mut [KeptLeaf]) {
+        let published = RuntimeDirectory::published_generations(&self.configuration.published_trust);
+        for leaf in leaves {
+            leaf.signer = published.signers.get(leaf.profile.authority().name()).cloned();
+        }
     }
 
     /// Asks which names leaves should carry and which generation of keys is current; false if anything went unanswered.
@@ -306,12 +315,22 @@ impl CertificateKeeper {
 
     async fn renew(&self, leaf: &mut KeptLeaf, reason: &Reason, changes: &mut Outbox) {
         let profile = leaf.profile;
-        match self.issue_and_store(profile).await {
+        let replaced = *reason == Reason::AuthorityReplaced;
+        let signer = leaf.signer.as_deref().filter(|_| replaced);
+        match self.issue_and_store(profile, signer).await {
             Ok(facts) => {
                 tracing::info!(%profile, %reason, not_after = %facts.not_after, "certificate renewed");
                 let restart_by = leaf.replaced(facts);
                 self.tell(leaf);
-                changes.put(Changed::Leaf(profile), leaf.reload, restart_by);
+                if replaced
+                    && profile.is_of_an_api_servers_client()
+                    && leaf.reload == ReloadBehaviour::ReloadsLate
+                {
+                    // The deadline would be that of the old leaf's life, which nobody may trust any more long before.
+                    changes.put(Changed::Leaf(profile), ReloadBehaviour::NeedsRestart, None);
+                } else {
+                    changes.put(Changed::Leaf(profile), leaf.reload, restart_by);
+                }
             }
             Err(why) => {
                 if leaf.failed(why.clone()) {
@@ -322,9 +341,15 @@ impl CertificateKeeper {
         }
     }
 
-    async fn issue_and_store(&self, profile: Profile) -> Result<LeafFacts, String> {
+    /// `signer` is the one that it must be.
+    async fn issue_and_store(&self, profile: Profile, signer: Option<&str>) -> Result<LeafFacts, String> {
         let fresh = self.client.issue(profile).await.map_err(|error| error.explained())?;
         let facts = self.judge(profile, &fresh)?;
+        if signer.is_some() && signer != facts.issued_by.as_deref() {
+            return Err(
+                "a replica of the certificate-authority has not heard yet that another CA signs".to_owned()
+            );
+        }
         self.store
             .write_leaf(profile, &fresh.certificate_pem, &fresh.key_pem)
             .map_err(|error| error.to_string())?;

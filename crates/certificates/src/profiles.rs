@@ -146,6 +146,15 @@ impl Profile {
         self.row().authority
     }
 
+    /// Whether API servers know its holder by it, and would refuse it as soon as they trust its CA no more.
+    #[must_use]
+    pub const fn is_of_an_api_servers_client(self) -> bool {
+        matches!(
+            self,
+            Self::ControllerManagerClient | Self::SchedulerClient | Self::CloudControllerManagerClient
+        )
+    }
+
     /// The profile whose subject a certificate has; serving profiles are known by their directory instead.
     #[must_use]
     pub fn by_client_common_name(common_name: &str) -> Option<Self> {

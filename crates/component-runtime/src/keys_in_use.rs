@@ -4,7 +4,6 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::time::Duration;
 
 use certificates::{KeysNeeded, SharedKeySet};
 use durable_files::read_private;
@@ -12,8 +11,6 @@ use health_endpoints::{ReloadBehaviour, StatusBoard};
 
 use crate::Paths;
 
-/// A rotation takes minutes.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// No file of a shared key set is longer, in bytes.
 const FILE_LIMIT: u64 = 256 * 1024;
 
@@ -39,18 +36,6 @@ impl KeysInUse {
         Self { needed, paths, board, started_with: RefCell::default() }
     }
 
-    /// Looks ever and again, also while no child runs: then what lies on disk is what the next one will use.
-    pub(crate) async fn follow(&self) {
-        loop {
-            if self.board.document().pid.is_none() {
-                self.child_starts();
-            } else {
-                self.look();
-            }
-            tokio::time::sleep(LOOK_EVERY).await;
-        }
-    }
-
     /// A child is started next, and none runs: what lies on disk now, or something later, is what it will use.
     pub(crate) fn child_starts(&self) {
         for needed in &self.needed {
@@ -62,7 +47,7 @@ impl KeysInUse {
     }
 
     /// A generation that is the same to the child is in use as soon as it is there.
-    fn look(&self) {
+    pub(crate) fn look(&self) {
         for needed in &self.needed {
             let Some(known) = self.started_with.borrow().get(&needed.set).copied() else { continue };
             if self.generation(needed.set) == Some(known.generation) {

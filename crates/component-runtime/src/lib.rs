@@ -2,9 +2,11 @@
 //! Refuses to know any component: what is particular comes through [`SupervisedComponent`] or [`Service`].
 
 mod arguments;
+mod authorities_in_use;
 mod command_line;
 mod context;
 mod error;
+mod in_use;
 mod keys_in_use;
 mod memory_limit;
 mod needs;

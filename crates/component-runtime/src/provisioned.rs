@@ -1,5 +1,5 @@
 //! A component with what the runtime adds to its child: Go's memory limit from the container's, and what is known of the
-//! keys that it was started with.
+//! keys and CAs that it was started with.
 //! Refuses to override what an operator set.
 
 use std::rc::Rc;
@@ -8,13 +8,13 @@ use conditions::Progress;
 use naming_contract::environment::GOMEMLIMIT;
 use supervision::{ChildCommand, ChildEnding, Health, PrepareError, Supervised};
 
-use crate::keys_in_use::KeysInUse;
+use crate::in_use::InUse;
 use crate::memory_limit::go_memory_limit;
 
 #[derive(Debug)]
 pub(crate) struct Provisioned<S> {
     pub(crate) component: S,
-    pub(crate) keys: Rc<KeysInUse>,
+    pub(crate) in_use: Rc<InUse>,
 }
 
 impl<S: Supervised> Supervised for Provisioned<S> {
@@ -26,7 +26,7 @@ impl<S: Supervised> Supervised for Provisioned<S> {
             command.environment.entry(GOMEMLIMIT.to_owned()).or_insert_with(|| limit.to_string());
         }
         // No child runs now, and the next one is spawned at once.
-        self.keys.child_starts();
+        self.in_use.child_starts();
         Ok(command)
     }
 

@@ -1,10 +1,11 @@
 //! The other replicas of the component, found anew at each look: a list, or the addresses behind a name.
 //! Refuses to remember who they were: Pods come and go.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use health_endpoints::HealthClient;
+use health_endpoints::{HealthClient, StatusDocument};
 use tokio::time::Instant;
 
 use crate::ReplicaName;
@@ -34,8 +35,14 @@ pub(crate) enum Others {
     /// None of them is ready.
     NoneReady,
     /// At least one is ready.
-    SomeReady,
+    SomeReady {
+        /// One that is ready has not taken up yet what it was asked for.
+        behind: bool,
+    },
 }
+
+/// What a replica is to trust: fingerprints of each bundle, by the CA's name.
+pub(crate) type Trusted = BTreeMap<&'static str, Vec<String>>;
 
 /// Looks at the others, again and again.
 pub(crate) struct Lookout {
@@ -49,8 +56,8 @@ impl Lookout {
         Self { replicas, health, alone_since: None }
     }
 
-    /// How the others are now.
-    pub(crate) async fn look(&mut self) -> Others {
+    /// How the others are now, and whether those that are ready trust what they are to trust.
+    pub(crate) async fn look(&mut self, expected: &Trusted) -> Others {
         let endpoints = match &self.replicas {
             Replicas::Listed(endpoints) if endpoints.is_empty() => return Others::None,
             Replicas::Listed(endpoints) => endpoints.clone(),
@@ -62,13 +69,29 @@ impl Lookout {
             return if since.elapsed() >= ALONE_AFTER { Others::None } else { Others::NoneReady };
         }
         self.alone_since = None;
+        let mut others = Others::NoneReady;
         for endpoint in &endpoints {
-            if self.health.is_ready(endpoint).await {
-                return Others::SomeReady;
+            if !self.health.is_ready(endpoint).await {
+                continue;
+            }
+            let behind = !expected.is_empty() && self.is_behind(endpoint, expected).await;
+            others = Others::SomeReady { behind };
+            if behind || expected.is_empty() {
+                break;
             }
         }
-        Others::NoneReady
+        others
     }
+
+    /// Who cannot be asked is not waited for.
+    async fn is_behind(&self, endpoint: &str, expected: &Trusted) -> bool {
+        self.health.status(endpoint).await.is_ok_and(|document| differs(&document, expected))
+    }
+}
+
+fn differs(document: &StatusDocument, expected: &Trusted) -> bool {
+    let in_use = |authority: &str| document.authorities.get(authority).map(|in_use| &in_use.trusted);
+    expected.iter().any(|(authority, trusted)| in_use(authority) != Some(trusted))
 }
 
 /// The health endpoints behind a name, but for our own; none when it could not be looked up.
@@ -87,6 +110,9 @@ async fn look_up(service: &ReplicaName, own: Option<IpAddr>) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use health_endpoints::{AuthorityInUse, StatusBoard};
+    use naming_contract::Component;
+
     use super::*;
 
     #[tokio::test]
@@ -98,6 +124,22 @@ mod tests {
         assert_eq!(look_up(&"[::1]:8686".parse().unwrap(), None).await, ["http://[::1]:8686"]);
     }
 
+    #[test]
+    fn behind_is_who_has_another_bundle_in_use_or_tells_of_none() {
+        let board = StatusBoard::new("etcd-1", Component::Etcd, "1");
+        let expected = Trusted::from([("etcd", vec!["old".to_owned(), "new".to_owned()])]);
+        assert!(differs(&board.document(), &expected));
+        let trusts = |trusted: &[&str]| AuthorityInUse {
+            trusted: trusted.iter().map(ToString::to_string).collect(),
+            signed_by: Vec::new(),
+        };
+        board.authority("etcd", trusts(&["old"]));
+        assert!(differs(&board.document(), &expected));
+        board.authority("etcd", trusts(&["old", "new"]));
+        assert!(!differs(&board.document(), &expected));
+        assert!(!differs(&board.document(), &Trusted::new()));
+    }
+
     #[tokio::test(start_paused = true)]
     async fn who_sees_nobody_else_for_long_is_alone() {
         let replicas = Replicas::Behind {
@@ -106,10 +148,10 @@ mod tests {
         };
         mutual_tls::install_provider();
         let mut lookout = Lookout::new(replicas, HealthClient::new(Duration::from_secs(1)).unwrap());
-        assert_eq!(lookout.look().await, Others::NoneReady);
+        assert_eq!(lookout.look(&Trusted::new()).await, Others::NoneReady);
         tokio::time::advance(Duration::from_secs(299)).await;
-        assert_eq!(lookout.look().await, Others::NoneReady);
+        assert_eq!(lookout.look(&Trusted::new()).await, Others::NoneReady);
         tokio::time::advance(Duration::from_secs(1)).await;
-        assert_eq!(lookout.look().await, Others::None);
+        assert_eq!(lookout.look(&Trusted::new()).await, Others::None);
     }
 }

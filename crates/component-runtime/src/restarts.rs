@@ -1,32 +1,48 @@
-//! Restarts of the child for what it cannot reload: debounced, one replica at a time, never the last ready one,
-//! never later than 80 % of a leaf's lifetime. Refuses to restart anything itself: it asks the driver.
+//! Restarts of the child for what it cannot reload: debounced, one replica at a time, who leads last, never the last ready
+//! one, never later than 80 % of a leaf's lifetime. Refuses to restart anything itself: it asks the driver.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use certificates::{Change, Changed, turn_to_restart};
+use certificates::{Authority, Change, Changed, bundle_fingerprints, turn_to_restart};
 use conditions::Silent;
+use durable_files::read_limited;
 use health_endpoints::{HealthClient, ReloadBehaviour, StatusBoard};
 use supervision::RestartReason;
 use time::OffsetDateTime;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
-use crate::replicas::{Lookout, Others, Replicas};
+use crate::Paths;
+use crate::authorities_in_use::BUNDLE_LIMIT;
+use crate::replicas::{Lookout, Others, Replicas, Trusted};
 use crate::restart_turns::{RestartTurn, RestartTurns};
 
 /// How often the other replicas and our own child are looked at while a restart is wanted.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// A turn is given back after this time even if the child does not become ready again.
 const TURN_LIMIT: Duration = Duration::from_secs(300);
+/// So long a leader lets the others restart first. Four of five members need a minute or two.
+const LEADER_LAST_LIMIT: Duration = Duration::from_secs(300);
+
+/// Our own side of a wanted restart.
+#[derive(Debug, Clone, Copy)]
+struct Own {
+    /// Whether the child serves.
+    serves: bool,
+    /// Whether it leads, and the others still have time to go first.
+    yields: bool,
+}
 
 /// Whether a wanted restart may go ahead, or what it waits for.
 fn may_restart(
     now: OffsetDateTime,
     restart_by: Option<OffsetDateTime>,
-    serves: bool,
+    own: Own,
     others: Others,
 ) -> Result<(), &'static str> {
     // A child that serves nobody costs nothing by its restart, and may need it to serve again.
-    if !serves || restart_by.is_some_and(|deadline| now >= deadline) {
+    if !own.serves || restart_by.is_some_and(|deadline| now >= deadline) {
         return Ok(());
     }
     match others {
@@ -34,8 +50,51 @@ fn may_restart(
         Others::None if restart_by.is_some() => {
             Err("it is the only replica and the old certificate is still good")
         }
-        Others::None | Others::SomeReady => Ok(()),
+        // Each time that leadership moves some requests may fail: once is enough.
+        Others::SomeReady { behind: true } if own.yields => {
+            Err("it leads, and another replica has not taken up the same yet")
+        }
+        Others::None | Others::SomeReady { .. } => Ok(()),
         Others::NoneReady => Err("no other replica is ready"),
+    }
+}
+
+/// A restart that is wanted, for one or more changes.
+#[derive(Debug)]
+struct Wanted {
+    reasons: Vec<String>,
+    bundles: BTreeSet<Authority>,
+    restart_by: Option<OffsetDateTime>,
+    since: Instant,
+}
+
+impl Wanted {
+    /// None for a change that needs no restart.
+    fn by(change: &Change) -> Option<Self> {
+        let mut wanted =
+            Self { reasons: Vec::new(), bundles: BTreeSet::new(), restart_by: None, since: Instant::now() };
+        wanted.add(change);
+        (!wanted.reasons.is_empty()).then_some(wanted)
+    }
+
+    fn add(&mut self, change: &Change) {
+        if change.reload != ReloadBehaviour::NeedsRestart {
+            return;
+        }
+        self.reasons.push(describe(change.what));
+        self.restart_by = [self.restart_by, change.restart_by].into_iter().flatten().min();
+        if let Changed::Bundle(authority) = change.what {
+            self.bundles.insert(authority);
+        }
+    }
+
+    /// What the others trust once they have taken up the same; nothing if that is not to be told by them.
+    fn trusted(&self, paths: &Paths) -> Trusted {
+        let fingerprints = |authority: &Authority| {
+            let bundle = read_limited(&paths.trust(*authority), BUNDLE_LIMIT).ok()?;
+            Some((authority.name(), bundle_fingerprints(&bundle).ok()?))
+        };
+        self.bundles.iter().filter_map(fingerprints).collect()
     }
 }
 
@@ -43,6 +102,7 @@ fn may_restart(
 pub(crate) struct Restarter {
     pub(crate) turns: RestartTurns,
     pub(crate) replicas: Replicas,
+    pub(crate) paths: Paths,
     pub(crate) board: StatusBoard,
     pub(crate) health: HealthClient,
 }
@@ -54,29 +114,23 @@ impl Restarter {
         restarts: mpsc::Sender<RestartReason>,
     ) {
         while let Some(change) = changes.recv().await {
-            if change.reload != ReloadBehaviour::NeedsRestart {
-                continue;
-            }
-            let mut reasons = vec![describe(change.what)];
-            let mut restart_by = change.restart_by;
+            let Some(mut wanted) = Wanted::by(&change) else { continue };
             let mut lookout = Lookout::new(self.replicas.clone(), self.health.clone());
             let turn = loop {
-                self.until_allowed(restart_by, &mut lookout).await;
-                let turn = turn_to_restart(&mut self.turns, restart_by, &Silent).await;
+                self.until_allowed(&wanted, &mut lookout).await;
+                let turn = turn_to_restart(&mut self.turns, wanted.restart_by, &Silent).await;
                 while let Ok(further) = changes.try_recv() {
-                    if further.reload == ReloadBehaviour::NeedsRestart {
-                        reasons.push(describe(further.what));
-                        restart_by = [restart_by, further.restart_by].into_iter().flatten().min();
-                    }
+                    wanted.add(&further);
                 }
-                if self.allowed(restart_by, &mut lookout).await.is_ok() {
+                if self.allowed(&wanted, &mut lookout).await.is_ok() {
                     break turn;
                 }
                 // Whom we would wait for now may need the turn to become ready.
                 give_back(turn).await;
             };
             let before = self.board.document().pid;
-            if restarts.send(RestartReason(format!("to take up {}", reasons.join(", ")))).await.is_err() {
+            let reason = format!("to take up {}", wanted.reasons.join(", "));
+            if restarts.send(RestartReason(reason)).await.is_err() {
                 return;
             }
             let ready_again = async {
@@ -95,10 +149,10 @@ impl Restarter {
         }
     }
 
-    async fn until_allowed(&self, restart_by: Option<OffsetDateTime>, lookout: &mut Lookout) {
+    async fn until_allowed(&self, wanted: &Wanted, lookout: &mut Lookout) {
         let mut told = "";
         loop {
-            match self.allowed(restart_by, lookout).await {
+            match self.allowed(wanted, lookout).await {
                 Ok(()) => return,
                 Err(reason) if reason != told => {
                     tracing::info!(reason, "a restart is wanted and waits");
@@ -110,13 +164,12 @@ impl Restarter {
         }
     }
 
-    async fn allowed(
-        &self,
-        restart_by: Option<OffsetDateTime>,
-        lookout: &mut Lookout,
-    ) -> Result<(), &'static str> {
-        let serves = self.board.document().ready;
-        may_restart(OffsetDateTime::now_utc(), restart_by, serves, lookout.look().await)
+    async fn allowed(&self, wanted: &Wanted, lookout: &mut Lookout) -> Result<(), &'static str> {
+        let document = self.board.document();
+        let yields = document.leads() == Some(true) && wanted.since.elapsed() < LEADER_LAST_LIMIT;
+        let expected = if yields { wanted.trusted(&self.paths) } else { Trusted::new() };
+        let own = Own { serves: document.ready, yields };
+        may_restart(OffsetDateTime::now_utc(), wanted.restart_by, own, lookout.look(&expected).await)
     }
 }
 
@@ -138,28 +191,58 @@ fn describe(what: Changed) -> String {
 mod tests {
     use super::*;
 
+    const SERVES: Own = Own { serves: true, yields: false };
+    const LEADS: Own = Own { serves: true, yields: true };
+    const READY: Others = Others::SomeReady { behind: false };
+    const BEHIND: Others = Others::SomeReady { behind: true };
+
     fn at(seconds: i64) -> OffsetDateTime {
         OffsetDateTime::UNIX_EPOCH + time::Duration::seconds(seconds)
     }
 
     #[test]
     fn the_last_ready_replica_stays_until_the_deadline() {
-        assert!(may_restart(at(99), Some(at(100)), true, Others::NoneReady).is_err());
-        assert!(may_restart(at(99), None, true, Others::NoneReady).is_err());
-        assert!(may_restart(at(100), Some(at(100)), true, Others::NoneReady).is_ok());
-        assert!(may_restart(at(99), Some(at(100)), true, Others::SomeReady).is_ok());
+        assert!(may_restart(at(99), Some(at(100)), SERVES, Others::NoneReady).is_err());
+        assert!(may_restart(at(99), None, SERVES, Others::NoneReady).is_err());
+        assert!(may_restart(at(100), Some(at(100)), SERVES, Others::NoneReady).is_ok());
+        assert!(may_restart(at(99), Some(at(100)), SERVES, READY).is_ok());
     }
 
     #[test]
     fn who_serves_nobody_waits_for_nobody() {
-        assert!(may_restart(at(99), None, false, Others::NoneReady).is_ok());
-        assert!(may_restart(at(50), Some(at(100)), false, Others::None).is_ok());
+        let own = Own { serves: false, yields: true };
+        assert!(may_restart(at(99), None, own, Others::NoneReady).is_ok());
+        assert!(may_restart(at(50), Some(at(100)), own, Others::None).is_ok());
+        assert!(may_restart(at(50), None, own, BEHIND).is_ok());
     }
 
     #[test]
     fn a_single_replica_restarts_late_for_a_leaf_and_at_once_for_a_key() {
-        assert!(may_restart(at(50), Some(at(100)), true, Others::None).is_err());
-        assert!(may_restart(at(100), Some(at(100)), true, Others::None).is_ok());
-        assert!(may_restart(at(50), None, true, Others::None).is_ok());
+        assert!(may_restart(at(50), Some(at(100)), SERVES, Others::None).is_err());
+        assert!(may_restart(at(100), Some(at(100)), SERVES, Others::None).is_ok());
+        assert!(may_restart(at(50), None, SERVES, Others::None).is_ok());
+    }
+
+    #[test]
+    fn the_leader_goes_last_but_not_too_late() {
+        assert!(may_restart(at(50), None, LEADS, BEHIND).is_err());
+        assert!(may_restart(at(50), None, LEADS, READY).is_ok());
+        assert!(may_restart(at(50), None, SERVES, BEHIND).is_ok());
+        assert!(may_restart(at(100), Some(at(100)), LEADS, BEHIND).is_ok());
+    }
+
+    #[test]
+    fn one_restart_takes_up_all_that_changed() {
+        let change = |what, reload, restart_by| Change { what, reload, restart_by };
+        let reloads = change(Changed::Bundle(Authority::Cluster), ReloadBehaviour::Reloads, None);
+        assert!(Wanted::by(&reloads).is_none());
+        let bundle = change(Changed::Bundle(Authority::Etcd), ReloadBehaviour::NeedsRestart, None);
+        let mut wanted = Wanted::by(&bundle).unwrap();
+        wanted.add(&reloads);
+        let leaf = Changed::Leaf(certificates::Profile::EtcdServer);
+        wanted.add(&change(leaf, ReloadBehaviour::NeedsRestart, Some(at(9))));
+        wanted.add(&change(leaf, ReloadBehaviour::NeedsRestart, Some(at(7))));
+        assert_eq!((wanted.bundles, wanted.restart_by), ([Authority::Etcd].into(), Some(at(7))));
+        assert_eq!(wanted.reasons.len(), 3);
     }
 }

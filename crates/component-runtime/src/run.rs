@@ -18,7 +18,7 @@ use crate::arguments::{AuthorityArguments, CommonArguments, SupervisionArguments
 use crate::command_line::{Service, SupervisedComponent};
 use crate::context::{ChildBinary, Context, Management, Paths, Replacement};
 use crate::error::RuntimeError;
-use crate::keys_in_use::KeysInUse;
+use crate::in_use::InUse;
 use crate::needs::Needs;
 use crate::pod_events::PodEvents;
 use crate::provisioned::Provisioned;
@@ -174,13 +174,10 @@ async fn supervise<A: SupervisedComponent>(
     configuration: Configuration,
     signals: &Signals,
 ) -> Result<u8, RuntimeError> {
-    let keys = Rc::new(KeysInUse::new(
-        component.needs().shared_keys,
-        frame.context.paths.clone(),
-        frame.context.board.clone(),
-    ));
-    let component = component.supervised(frame.context.clone())?;
-    let supervised = Provisioned { component, keys: Rc::clone(&keys) };
+    let context = &frame.context;
+    let in_use = Rc::new(InUse::of_a_child(&component.needs(), &context.paths, &context.board));
+    let supervised =
+        Provisioned { component: component.supervised(context.clone())?, in_use: Rc::clone(&in_use) };
     let (changes, told) = mpsc::channel(16);
     let restart = frame.context.replacement.0.clone();
     let restarts = std::mem::replace(&mut frame.replacements, mpsc::channel(1).1);
@@ -190,6 +187,7 @@ async fn supervise<A: SupervisedComponent>(
             Some(service) => Replicas::Behind { service: service.clone(), own: common.pod_address },
             None => Replicas::Listed(supervision.replica_health.clone()),
         },
+        paths: frame.context.paths.clone(),
         board: frame.context.board.clone(),
         health: HealthClient::new(Duration::from_secs(1))?,
     };
@@ -198,7 +196,7 @@ async fn supervise<A: SupervisedComponent>(
         report = run => Ok(report.code),
         never = frame.keeper.keep(changes) => match never {},
         () = restarter.follow(told, restart) => Ok(1),
-        () = keys.follow() => Ok(1),
+        () = in_use.follow() => Ok(1),
     }
 }
 
@@ -225,7 +223,8 @@ pub(crate) async fn run_service<S: Service>(
     signals: Signals,
 ) -> Result<u8, RuntimeError> {
     let child = ChildBinary { program: std::path::PathBuf::new(), extra_arguments: Vec::new() };
-    let frame = Frame::set_up(&common, S::COMPONENT, service.needs(), child, None).await?;
+    let needs = service.needs();
+    let frame = Frame::set_up(&common, S::COMPONENT, needs, child, None).await?;
     if !frame.bootstrap(&signals).await? {
         frame.end().await;
         return Ok(0);
@@ -235,6 +234,7 @@ pub(crate) async fn run_service<S: Service>(
     let asked = stop.clone();
     let board = frame.context.board.clone();
     let (changes, mut told) = mpsc::channel(16);
+    let in_use = InUse::of_a_service(&needs, &frame.context.paths, &board);
     let serve = service.serve(frame.context.clone(), stop);
     let watch = async {
         let signal = signals.stop_asked().await;
@@ -249,6 +249,7 @@ pub(crate) async fn run_service<S: Service>(
         () = watch => Ok(()),
         never = frame.keeper.keep(changes) => match never {},
         () = swallow => Ok(()),
+        () = in_use.follow() => Ok(()),
     };
     frame.context.board.enter(State::Stopped, "the service has ended");
     frame.end().await;

@@ -3,7 +3,7 @@
 
 use certificates::{Authority, KeysNeeded, Profile, SharedKeySet};
 use component_runtime::Needs;
-use health_endpoints::ReloadBehaviour::{NeedsRestart, Reloads, ReloadsLate};
+use health_endpoints::ReloadBehaviour::{self, NeedsRestart, Reloads, ReloadsLate};
 use naming_contract::Component;
 use supervision::{Configuration, GoodEndings};
 
@@ -21,7 +21,11 @@ pub enum Kind {
 /// Where all their leases are.
 pub(crate) const LEASE_NAMESPACE: &str = "kube-system";
 
-/// With a service-account key it only signs.
+/// kube-controller-manager reads its root CA only at start, and all of them the CA in their kubeconfig: client-go reloads that
+/// since 1.36, and then within five minutes. All CAs are replaced in step: one restart takes up both bundles.
+const BUNDLES: &[(Authority, ReloadBehaviour)] =
+    &[(Authority::Cluster, NeedsRestart), (Authority::FrontProxy, NeedsRestart)];
+/// It reads its service-account key only at start, and only signs with it.
 const CONTROLLER_MANAGER_KEYS: &[KeysNeeded] = &[
     KeysNeeded { set: SharedKeySet::ServiceAccount, reload: NeedsRestart, files: &[SharedKeySet::SIGNING] },
     KeysNeeded::all_of(SharedKeySet::ClusterSigning, Reloads),
@@ -38,8 +42,7 @@ impl Kind {
         }
     }
 
-    /// The certificates and keys it needs. kube-controller-manager reads root CA and service-account key only at start;
-    /// the others read the cluster CA through their kubeconfig, which client-go reloads every five minutes.
+    /// The certificates and keys it needs.
     #[must_use]
     pub const fn needs(self) -> Needs {
         match self {
@@ -49,12 +52,12 @@ impl Kind {
                     (Profile::ControllerManagerServing, Reloads),
                 ],
                 shared_keys: CONTROLLER_MANAGER_KEYS,
-                bundles: &[(Authority::Cluster, NeedsRestart), (Authority::FrontProxy, Reloads)],
+                bundles: BUNDLES,
             },
             Self::Scheduler => Needs {
                 leaves: &[(Profile::SchedulerClient, ReloadsLate), (Profile::SchedulerServing, Reloads)],
                 shared_keys: &[],
-                bundles: &[(Authority::Cluster, ReloadsLate), (Authority::FrontProxy, Reloads)],
+                bundles: BUNDLES,
             },
             Self::CloudControllerManager => Needs {
                 leaves: &[
@@ -62,7 +65,7 @@ impl Kind {
                     (Profile::CloudControllerManagerServing, Reloads),
                 ],
                 shared_keys: &[],
-                bundles: &[(Authority::Cluster, ReloadsLate), (Authority::FrontProxy, Reloads)],
+                bundles: BUNDLES,
             },
         }
     }

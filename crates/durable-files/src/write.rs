@@ -36,6 +36,15 @@ pub fn write_public(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     replace_file(path, bytes, 0o644)
 }
 
+/// Removes a file for good; one that is not there is removed already.
+pub fn remove_file(path: &Path) -> Result<(), FileError> {
+    match fs::remove_file(path) {
+        Ok(()) => sync_directory(staging::parent(path)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(FileError::io("remove", path, error)),
+    }
+}
+
 /// Creates a directory, and its parents, that only its owner may enter (0700). One that exists is made 0700.
 pub fn create_private_directory(path: &Path) -> Result<(), FileError> {
     DirBuilder::new()

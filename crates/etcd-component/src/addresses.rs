@@ -74,6 +74,7 @@ mod tests {
             listen_address: "0.0.0.0".parse().unwrap(),
             http_port: 2381,
             quota_backend_bytes: None,
+            defragmentation: None,
             update_settle: etcd_membership::USUAL_SETTLE,
         };
         let addresses = Addresses::of(&member("https://etcd-0.etcd:2380"), &configuration).unwrap();

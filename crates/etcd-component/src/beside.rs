@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use cluster_record::{ClusterRecord, RecordStore};
 use component_flags::Release;
-use etcd_membership::{ELECTION_LIMIT, MemberId, RejoinLock};
+use etcd_membership::{DEFRAGMENT_LIMIT, ELECTION_LIMIT, MemberId, RejoinLock};
 use health_endpoints::StatusBoard;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -58,6 +58,12 @@ pub(crate) struct Seen {
     pub(crate) data_is_gone: Cell<bool>,
     /// Whether a recovery gave its cluster up, so that it must not serve any more.
     pub(crate) given_up: Cell<bool>,
+    /// What goes on with the Pods of the set, while the member beside leads.
+    pub(crate) change: Cell<Option<&'static str>>,
+    /// The name of the member whose database is being rewritten because we asked it to.
+    pub(crate) defragmenting: RefCell<Option<String>>,
+    /// Since when, and when last, the member beside was found rewriting its database, whoever asked it to.
+    rewriting: Cell<Option<(Instant, Instant)>>,
     /// How many peers answered a linearizable read, and when.
     peers_serving: Cell<Option<(Instant, usize)>>,
 }
@@ -71,7 +77,23 @@ impl Seen {
         self.cluster_version.set(None);
         self.data_is_gone.set(false);
         self.given_up.set(false);
+        self.change.set(None);
+        self.defragmenting.replace(None);
+        self.rewriting.set(None);
         self.peers_serving.set(None);
+    }
+
+    pub(crate) fn found_rewriting(&self, rewrites: bool) {
+        let now = Instant::now();
+        let since = self.rewriting.get().map_or(now, |(since, _)| since);
+        self.rewriting.set(rewrites.then_some((since, now)));
+    }
+
+    /// Whether its silence means only that it rewrites its database.
+    pub(crate) fn is_rewriting(&self) -> bool {
+        self.rewriting.get().is_some_and(|(since, last)| {
+            since.elapsed() < DEFRAGMENT_LIMIT && last.elapsed() <= PEERS_ANSWER_AGE
+        })
     }
 
     pub(crate) fn looked(&self, serves: bool) {

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use crate::act::initial_members;
 use crate::beside::Member;
 use crate::crash_note::CrashNote;
-use crate::peers::{VOLUME_DETAIL, VOLUME_HAS_DATA};
+use crate::peers::{DISK_FREE_DETAIL, VOLUME_DETAIL, VOLUME_HAS_DATA};
 
 const ROUND: Duration = Duration::from_secs(1);
 /// Until a member serves and is written down: whoever waits for its ids waits no longer than this.
@@ -58,7 +58,9 @@ struct Remembered {
 impl Member {
     /// etcd goes on with deleted files until it dies of it, so somebody has to notice.
     async fn look_at_volume(&self, remembered: &mut Remembered) {
-        let Ok(there) = self.files.with(super::volume::VolumeFiles::has_data).await else { return };
+        let looked = self.files.with(|files| Ok((files.has_data()?, files.free_bytes())));
+        let Ok((there, free)) = looked.await else { return };
+        self.board.detail(DISK_FREE_DETAIL, &free.map(|free| free.to_string()).unwrap_or_default());
         if there && !std::mem::replace(&mut remembered.data_was_there, true) {
             self.board.detail(VOLUME_DETAIL, VOLUME_HAS_DATA);
         }
@@ -72,12 +74,15 @@ impl Member {
         }
     }
 
-    /// Only a member in trouble needs to know whether the others could do without it.
+    /// Only a member in trouble needs to know whether the others could do without it, and whether it only rewrites its
+    /// database.
     async fn look_at_peers(&self, remembered: &mut Remembered) {
         let in_trouble = !self.seen.serves.get() || self.seen.data_is_gone.get();
         if in_trouble && remembered.peers_asked.is_none_or(|at| at.elapsed() >= ROUND) {
             remembered.peers_asked = Some(Instant::now());
-            self.seen.peers_answered(self.peers.serving(ROUND).await);
+            let (serving, rewrites) = tokio::join!(self.peers.serving(ROUND), self.own.rewrites_database());
+            self.seen.peers_answered(serving);
+            self.seen.found_rewriting(rewrites);
         }
     }
 
@@ -116,6 +121,7 @@ impl Member {
         }
         self.board.detail("learner", if status.learner { "true" } else { "false" });
         self.board.detail("databaseBytes", &status.database_bytes.to_string());
+        self.board.detail("databaseUsedBytes", &status.used_bytes.to_string());
     }
 
     async fn remember_identity(&self, status: &MemberStatus, remembered: &mut Remembered) {

@@ -46,6 +46,7 @@ const OTHERS_FIRST_LIMIT: Duration = Duration::from_secs(5);
 /// While a stop is held back; whoever scales or uninstalls is noticed so soon.
 const LOOK_AT_MEMBERS_EVERY: Duration = Duration::from_secs(2);
 const REPORT_EVERY: Duration = Duration::from_secs(10);
+const REWRITES: &str = "it is being defragmented, and answers when that is done";
 
 /// One member and its supervision.
 pub struct EtcdMember {
@@ -220,7 +221,8 @@ impl EtcdMember {
         Ok(self.binary.checked_etcd(&argv, &self.context.child.extra_arguments, &Silent).await?)
     }
 
-    /// The member's own liveness counts only while others could do its work: killing it must help somebody.
+    /// The member's own liveness counts only while others could do its work: killing it must help somebody. One that rewrites
+    /// its database is silent for a reason.
     fn alive(&self, livez: Result<(), String>) -> Result<(), String> {
         let seen = &self.member.seen;
         let others = seen.peers_serving();
@@ -228,7 +230,9 @@ impl EtcdMember {
             return Err("its data directory was deleted".to_owned());
         }
         match livez {
-            Err(why) if others > 0 => Err(format!("{why}, while its peers have quorum")),
+            Err(why) if others > 0 && !seen.is_rewriting() => {
+                Err(format!("{why}, while its peers have quorum"))
+            }
             _ => Ok(()),
         }
     }
@@ -272,7 +276,9 @@ impl Supervised for EtcdMember {
         self.member.seen.looked(ready.is_ok());
         Health {
             alive: self.alive(if ready.is_ok() { Ok(()) } else { livez }),
-            ready: ready.map_err(|why| not_ready(&why)),
+            ready: ready.map_err(|why| {
+                if self.member.seen.is_rewriting() { REWRITES.to_owned() } else { not_ready(&why) }
+            }),
         }
     }
 

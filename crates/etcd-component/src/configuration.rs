@@ -8,6 +8,7 @@ use std::time::Duration;
 use certificates::{Authority, Profile};
 use cluster_record::RecordStore;
 use component_runtime::Needs;
+use etcd_membership::DefragmentationPolicy;
 use health_endpoints::ReloadBehaviour::{NeedsRestart, OwnClient, Reloads};
 use supervision::{Configuration, GoodEndings};
 
@@ -31,6 +32,8 @@ pub struct EtcdConfiguration {
     /// How long the same Pod must stay the right one to be evicted for an update, see
     /// [`USUAL_SETTLE`](etcd_membership::USUAL_SETTLE).
     pub update_settle: Duration,
+    /// Which members' database files are rewritten; none: nobody's, before the quota is reached.
+    pub defragmentation: Option<DefragmentationPolicy>,
 }
 
 /// Leaves are read anew for each handshake; bundles only at start.

@@ -1,7 +1,7 @@
 //! Asks the other members: their etcd (do they have quorum, who leads) and their supervisors (do they stay, have they data).
 //! Every question is bounded and goes to all at once. Refuses to remember answers.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -24,6 +24,8 @@ const ETCD_LIMIT: Duration = Duration::from_secs(2);
 pub(crate) const VOLUME_DETAIL: &str = "volume";
 pub(crate) const VOLUME_HAS_DATA: &str = "data";
 pub(crate) const VOLUME_IS_EMPTY: &str = "empty";
+/// The name of the detail by which it tells what is free there, in bytes.
+pub(crate) const DISK_FREE_DETAIL: &str = "diskFreeBytes";
 
 /// The other members, whoever they are at each question.
 #[derive(Clone)]
@@ -111,6 +113,17 @@ impl Peers {
             .of_each(
                 |peer, files, _| async move { reach(&peer, &files).await?.status(ETCD_LIMIT).await.ok() },
             )
+            .await;
+        answers.into_iter().flatten().collect()
+    }
+
+    /// What the others' disks have free, in bytes, by their names: of those whose supervisors say so.
+    pub(crate) async fn disks_free(&self) -> BTreeMap<String, u64> {
+        let answers = self
+            .of_each(|peer, _, health| async move {
+                let document = health.status(peer.health_url.as_ref()?).await.ok()?;
+                Some((peer.name, document.details.get(DISK_FREE_DETAIL)?.parse().ok()?))
+            })
             .await;
         answers.into_iter().flatten().collect()
     }

@@ -6,7 +6,6 @@ mod command;
 mod etcdutl;
 mod files;
 mod situation;
-mod snapshot;
 mod steps;
 
 use std::cell::{Cell, RefCell};

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use crate::beside::Member;
 use crate::glance::Pod;
 use crate::members::{KnownMember, Look, MembersOfSet};
+use crate::told::Told;
 
 /// While something is going on.
 const ROUND: Duration = Duration::from_secs(1);
@@ -32,6 +33,7 @@ pub(crate) async fn follow_set(member: Rc<Member>) {
             tracing::debug!(error = error.told(), "changes of the StatefulSet were not looked at");
             changes.forget(&member);
         }
+        member.seen.change.set(changes.under_way());
         tokio::time::sleep(ROUND).await;
     }
 }
@@ -52,30 +54,11 @@ pub(crate) struct Changes {
     surplus: Told,
 }
 
-/// One detail of the status document; each of its changes is a line in the log.
-struct Told {
-    detail: &'static str,
-    text: String,
-}
-
-impl Told {
-    fn tell(&mut self, member: &Member, text: &str) {
-        if self.text == text {
-            return;
-        }
-        member.board.detail(self.detail, text);
-        if !text.is_empty() {
-            tracing::info!(what = self.detail, now = text, "changes of the StatefulSet");
-        }
-        text.clone_into(&mut self.text);
-    }
-}
-
 impl Changes {
     fn new(member: &Member) -> Self {
         let settle = member.configuration.update_settle;
         let now = Instant::now();
-        let told = |detail| Told { detail, text: String::new() };
+        let told = |detail| Told::new(detail, "changes of the StatefulSet");
         Self {
             settle,
             began: now,
@@ -96,6 +79,14 @@ impl Changes {
         self.busy = false;
         self.update.tell(member, "");
         self.surplus.tell(member, "");
+    }
+
+    /// What goes on, as something to wait for.
+    fn under_way(&self) -> Option<&'static str> {
+        if self.busy {
+            return Some("the members' Pods to be updated");
+        }
+        (!self.surplus.is_silent()).then_some("members to leave the cluster")
     }
 
     async fn round(&mut self, member: &Member, set: &MembersOfSet) -> Result<(), EtcdError> {
@@ -124,6 +115,8 @@ impl Changes {
         };
         self.remove_surplus(member, set, &own, &status, &listed).await?;
         let changing = changing(member, &listed);
+        let rewritten = member.seen.defragmenting.borrow().clone();
+        let changing = changing.or(rewritten.map(|name| format!("{name} to be defragmented")));
         let told = self.update(member, set, &own, &found, &listed, changing).await;
         self.busy = told.is_some();
         self.update.tell(member, &told.unwrap_or_default());
@@ -206,7 +199,7 @@ fn is_wanted(member: &Member, listed: &ListedMember) -> bool {
 }
 
 /// Why the list of members is not the wanted one; none if it is.
-fn changing(member: &Member, listed: &[ListedMember]) -> Option<String> {
+pub(crate) fn changing(member: &Member, listed: &[ListedMember]) -> Option<String> {
     if let Some(surplus) = listed.iter().find(|listed| !is_wanted(member, listed)) {
         let name = if surplus.name.is_empty() { surplus.id.to_string() } else { surplus.name.clone() };
         return Some(format!("{name} to leave the cluster"));

@@ -1,4 +1,4 @@
-//! Beside the leader: ends NOSPACE by compacting the history, defragmenting one member after the other, and disarming.
+//! Beside the leader: has files rewritten while there is space, and ends NOSPACE by compacting the history, defragmenting one member after the other, and disarming.
 //! Refuses to disarm while a database is still nearly full: writes would stop again at once.
 
 use std::rc::Rc;
@@ -7,6 +7,7 @@ use std::time::Duration;
 use etcd_membership::{Alarmed, EtcdError, MemberClient, MemberStatus};
 
 use crate::beside::Member;
+use crate::defragment::Defragment;
 
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 /// After an attempt that did not help, or failed.
@@ -17,9 +18,12 @@ const STILL_FULL_PERCENT: u64 = 90;
 
 /// Until dropped.
 pub(crate) async fn keep_space(member: Rc<Member>) {
+    let mut defragment = Defragment::of(&member);
     loop {
-        tokio::time::sleep(LOOK_EVERY).await;
-        match member.look_at_space().await {
+        let pause = defragment.as_ref().map_or(LOOK_EVERY, Defragment::pause);
+        tokio::time::sleep(pause.min(LOOK_EVERY)).await;
+        let result = Box::pin(member.look_at_space(&mut defragment)).await;
+        match result {
             Ok(true) => {}
             Ok(false) => tokio::time::sleep(NEXT_ATTEMPT).await,
             Err(error) => {
@@ -31,16 +35,25 @@ pub(crate) async fn keep_space(member: Rc<Member>) {
 
 impl Member {
     /// Whether all is well now.
-    async fn look_at_space(&self) -> Result<bool, EtcdError> {
+    async fn look_at_space(&self, defragment: &mut Option<Defragment>) -> Result<bool, EtcdError> {
         let own = self.own.grpc().await?;
         let status = own.status(CALL_LIMIT).await?;
         if status.leader != Some(status.member) {
+            if let Some(defragment) = defragment {
+                defragment.rest(self);
+            }
             return Ok(true);
         }
         let alarms = own.out_of_space(CALL_LIMIT).await?;
         if alarms.is_empty() {
             self.board.detail("alarm", "");
+            if let Some(defragment) = defragment {
+                Box::pin(defragment.round(self, &own, &status)).await?;
+            }
             return Ok(true);
+        }
+        if let Some(defragment) = defragment {
+            defragment.rest(self);
         }
         let members: Vec<String> = alarms.iter().map(|alarm| alarm.0.to_string()).collect();
         self.board.detail("alarm", "NOSPACE");

@@ -64,14 +64,20 @@ impl Changes {
         let update = self.updater.look(&view, self.began.elapsed());
         let told = update.told?;
         let Some(victim) = update.evict else { return Some(told) };
-        match self.evict(set, own, &victim).await {
+        match self.evict(member, set, own, &victim).await {
             Some(refused) => Some(format!("{told}; {refused}")),
             None => Some(told),
         }
     }
 
     /// The answer is why it is not being evicted.
-    async fn evict(&mut self, set: &MembersOfSet, own: &MemberClient, victim: &Victim) -> Option<String> {
+    async fn evict(
+        &mut self,
+        member: &Member,
+        set: &MembersOfSet,
+        own: &MemberClient,
+        victim: &Victim,
+    ) -> Option<String> {
         let Victim { name, uid, turn } = victim;
         if Instant::now() < self.next_eviction {
             return self.refusal.clone();
@@ -84,6 +90,9 @@ impl Changes {
         };
         if !leads.await.is_ok_and(|status| status.leader == Some(status.member)) {
             return None;
+        }
+        if let Some(name) = member.seen.defragmenting.borrow().as_ref() {
+            return Some(format!("{name} is being defragmented"));
         }
         match evict(&set.api, name, uid).await {
             Ok(Evicted::Yes) => {

@@ -18,8 +18,8 @@ use crate::{ClusterId, MemberId};
 const PROBE_KEY: &str = "/pilothouse/etcd/probe";
 /// Changes of members wait for a commit; etcd itself gives up after 7 s (5 s and two election timeouts).
 const CHANGE_LIMIT: Duration = Duration::from_secs(8);
-/// A defragmentation blocks the member for about 10 s per gigabyte.
-const DEFRAGMENT_LIMIT: Duration = Duration::from_secs(480);
+/// A defragmentation blocks the member for about 10 s per gigabyte in use.
+pub const DEFRAGMENT_LIMIT: Duration = Duration::from_secs(480);
 
 /// Why a member did not answer as hoped.
 #[derive(Debug, thiserror::Error)]
@@ -263,6 +263,15 @@ impl MemberClient {
         let answer = self.within(limit, "list its alarms", asked).await?;
         let nospace = |alarm: &&etcd_client::AlarmMember| alarm.alarm() == AlarmType::Nospace;
         Ok(answer.alarms().iter().filter(nospace).map(|alarm| Alarmed(MemberId(alarm.member_id()))).collect())
+    }
+
+    /// The members whose data differs from that of the others, as etcd found out.
+    pub async fn corrupt(&self, limit: Duration) -> Result<Vec<MemberId>, EtcdError> {
+        let mut client = self.client.clone();
+        let asked = client.alarm(AlarmAction::Get, AlarmType::Corrupt, None);
+        let answer = self.within(limit, "list its alarms", asked).await?;
+        let corrupt = |alarm: &&etcd_client::AlarmMember| alarm.alarm() == AlarmType::Corrupt;
+        Ok(answer.alarms().iter().filter(corrupt).map(|alarm| MemberId(alarm.member_id())).collect())
     }
 
     /// Forgets all revisions before this one; one that is forgotten already counts as success.

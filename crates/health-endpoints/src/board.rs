@@ -8,7 +8,7 @@ use naming_contract::Component;
 use time::OffsetDateTime;
 use tokio::time::Instant;
 
-use crate::document::{CertificateStatus, RotationStatus, State, StatusDocument};
+use crate::document::{AuthorityInUse, CertificateStatus, RotationStatus, State, StatusDocument};
 
 /// Readiness older than this is no longer told as truth.
 pub const READINESS_AGE_LIMIT: Duration = Duration::from_secs(2);
@@ -45,6 +45,7 @@ impl StatusBoard {
             restarts: 0,
             certificates: Vec::new(),
             key_generations: std::collections::BTreeMap::new(),
+            authorities: std::collections::BTreeMap::new(),
             rotations: Vec::new(),
             details: std::collections::BTreeMap::new(),
         };
@@ -125,6 +126,11 @@ impl StatusBoard {
     /// Records the generation in use of a shared key set.
     pub fn key_generation(&self, name: &str, generation: u64) {
         self.lock().document.key_generations.insert(name.to_owned(), generation);
+    }
+
+    /// Records what is in use of a CA.
+    pub fn authority(&self, name: &str, in_use: AuthorityInUse) {
+        self.lock().document.authorities.insert(name.to_owned(), in_use);
     }
 
     /// Replaces the status of the rotation of the same set.

@@ -69,7 +69,17 @@ pub struct CertificateStatus {
     pub last_failure: Option<String>,
 }
 
-/// Where the rotation of one set of shared keys stands; told by the certificate-authority.
+/// What an instance has in use of one CA: what it trusts, and who signed what it shows. CAs are told by fingerprints.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AuthorityInUse {
+    /// The certificates of the bundle that is in use.
+    pub trusted: Vec<String>,
+    /// Signers of the leaves in use; of a leaf that may or may not have been taken up yet, both.
+    pub signed_by: Vec<String>,
+}
+
+/// Where the rotation of one set of shared keys, or of the CAs, stands; told by the certificate-authority.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RotationStatus {
@@ -121,9 +131,21 @@ pub struct StatusDocument {
     pub certificates: Vec<CertificateStatus>,
     /// Generation in use of each shared key set.
     pub key_generations: BTreeMap<String, u64>,
-    /// Rotations of shared keys; only the certificate-authority knows of them.
+    /// What is in use of each CA; something else than the child that carries one is named after a slash:
+    /// `cluster/kubeconfig`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub authorities: BTreeMap<String, AuthorityInUse>,
+    /// Rotations of shared keys and CAs; only the certificate-authority knows of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rotations: Vec<RotationStatus>,
     /// What only this component knows: etcd's member id, who leads, what was refused.
     pub details: BTreeMap<String, String>,
+}
+
+impl StatusDocument {
+    /// Whether it leads the replicas of its component; none where nobody leads, or that is not known.
+    #[must_use]
+    pub fn leads(&self) -> Option<bool> {
+        self.details.get("leader").map(|leads| leads == "true")
+    }
 }

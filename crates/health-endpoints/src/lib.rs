@@ -10,5 +10,7 @@ mod server;
 
 pub use board::{READINESS_AGE_LIMIT, StatusBoard};
 pub use client::{HealthClient, HealthClientError};
-pub use document::{CertificateStatus, ReloadBehaviour, RotationStatus, State, StatusDocument};
+pub use document::{
+    AuthorityInUse, CertificateStatus, ReloadBehaviour, RotationStatus, State, StatusDocument,
+};
 pub use server::{BindError, HealthServer};

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use health_endpoints::{CertificateStatus, RotationStatus, StatusDocument};
+use health_endpoints::{AuthorityInUse, CertificateStatus, RotationStatus, StatusDocument};
 use naming_contract::Component;
 use serde::Serialize;
 use time::OffsetDateTime;
@@ -51,7 +51,10 @@ pub struct InstanceStatus {
     pub certificates: Vec<CertificateStatus>,
     /// Generation in use of each shared key set.
     pub key_generations: BTreeMap<String, u64>,
-    /// Rotations of shared keys, which the certificate-authority tells.
+    /// What is in use of each CA.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub authorities: BTreeMap<String, AuthorityInUse>,
+    /// Rotations of shared keys and CAs, which the certificate-authority tells.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub rotations: Vec<RotationStatus>,
     /// What only this component knows.
@@ -85,6 +88,7 @@ impl InstanceStatus {
             node: None,
             certificates: Vec::new(),
             key_generations: BTreeMap::new(),
+            authorities: BTreeMap::new(),
             rotations: Vec::new(),
             details: BTreeMap::new(),
         }
@@ -93,6 +97,7 @@ impl InstanceStatus {
     /// The row with what its supervisor says of itself in place of what was known.
     #[must_use]
     pub fn told_by(self, document: StatusDocument) -> Self {
+        let leader = document.leads();
         let reason = if document.ready || document.not_ready_because.is_empty() {
             document.reason
         } else {
@@ -104,12 +109,13 @@ impl InstanceStatus {
             reason,
             since: Some(document.since),
             last_observation: document.last_observation,
-            leader: document.details.get("leader").map(|leads| leads == "true"),
+            leader,
             pid: document.pid,
             supervisor_pid: Some(document.supervisor_pid),
             restarts: document.restarts,
             certificates: document.certificates,
             key_generations: document.key_generations,
+            authorities: document.authorities,
             rotations: document.rotations,
             details: document.details,
             ..self

@@ -65,9 +65,11 @@ impl HealthProbe {
         }
     }
 
-    /// Forgets a request under way, which was for a child that is gone.
+    /// Forgets a request under way, which was for a child that is gone, and the bundle: the next child may show a certificate of
+    /// another CA.
     pub fn forget(&self) {
         self.under_way.borrow_mut().take();
+        self.client.borrow_mut().take();
     }
 
     fn ask(&self) -> Result<UnderWay, HealthAnswer> {

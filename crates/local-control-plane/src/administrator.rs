@@ -1,4 +1,5 @@
-//! The administrators' kubeconfig: obtained like any leaf, written with everything embedded, renewed at half its life.
+//! The administrators' kubeconfig: obtained like any leaf, written with everything embedded, renewed at half its life
+//! and when a CA is replaced.
 //! Refuses to write one that does not lead to this control plane.
 
 use std::path::Path;
@@ -36,7 +37,7 @@ pub(crate) async fn keep_kubeconfig(
         runtime_directory: paths.runtime(SELF),
         leaves: vec![(Profile::Administrator, ReloadBehaviour::OwnClient)],
         shared_keys: Vec::new(),
-        bundles: Vec::new(),
+        bundles: vec![(Authority::Cluster, ReloadBehaviour::OwnClient)],
     };
     let board = StatusBoard::new(SELF, Component::CertificateAuthority, telemetry::VERSION);
     let keeper = CertificateKeeper::new(configuration, board);

@@ -52,8 +52,8 @@ fn certificate_authority(line: &mut Line<'_>) {
     line.repeated("--certificate-name", &settings.certificate_names);
     line.repeated("--lifetime", &line.blueprint.extras.lifetimes);
     line.path("--wanted-keys-file", &paths.wanted_keys());
-    for component in [Component::KubeApiserver, Component::KubeControllerManager, Component::ClusterBootstrap]
-    {
+    line.path("--kubeconfig", &paths.kubeconfig());
+    for component in Component::ALL.into_iter().filter(|known| *known != Component::CertificateAuthority) {
         for ordinal in 0..count(settings, component) {
             let health = address(line.blueprint, component, ordinal, PortUse::Health);
             line.flag("--planned-instance", format!("{}=http://{health}", component.instance(ordinal)));
@@ -62,6 +62,10 @@ fn certificate_authority(line: &mut Line<'_>) {
     let overlap = &line.blueprint.extras.service_account_key_overlap;
     if !overlap.is_empty() {
         line.flag("--service-account-key-overlap", overlap);
+    }
+    let overlap = &line.blueprint.extras.certificate_authority_overlap;
+    if !overlap.is_empty() {
+        line.flag("--certificate-authority-overlap", overlap);
     }
     line.logs();
 }

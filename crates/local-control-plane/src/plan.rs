@@ -23,6 +23,8 @@ pub struct Extras {
     pub lifetimes: Vec<String>,
     /// How long an old service-account key stays trusted, passed on to the certificate-authority; empty: its default.
     pub service_account_key_overlap: String,
+    /// How long a new CA is known before it signs and an old one is trusted afterwards, passed on likewise.
+    pub certificate_authority_overlap: String,
     /// `text` or `json`, for the logs of all processes.
     pub log_format: String,
     /// What all processes log: a level or filters.

@@ -1,9 +1,9 @@
-//! Asking a running control plane for another key: writes the number that the certificate-authority reads.
+//! Asking a running control plane for another key or other CAs: writes the number that the certificate-authority reads.
 //! Refuses a second wish while the first is under way, and to rotate anything itself.
 
 use std::time::Duration;
 
-use certificates::{SharedKeySet, WantedKeys};
+use certificates::{Rotated, WantedKeys};
 use durable_files::{FileError, read_limited, write_private};
 use health_endpoints::{HealthClient, HealthClientError};
 use naming_contract::Component;
@@ -29,11 +29,12 @@ pub enum RotateError {
     Silent(#[from] HealthClientError),
     /// It is of another version.
     #[error(
-        "the certificate-authority does not tell which {set} key is in use; it is of another version, start it again with `pilothouse up`"
+        "the certificate-authority does not tell which {} is in use ({what}); it is of another version, start it again with `pilothouse up`",
+        what.one()
     )]
     Untold {
-        /// Of which set.
-        set: SharedKeySet,
+        /// Of which rotation.
+        what: Rotated,
     },
     /// One rotation at a time.
     #[error("a rotation is under way: {stage}{}", waits_for.as_ref().map_or_else(String::new, |what| format!("; it waits for {what}")))]
@@ -48,8 +49,8 @@ pub enum RotateError {
     File(#[from] FileError),
 }
 
-/// Asks for the next key of `set`; gives its number.
-pub async fn rotate(paths: &StatePaths, name: &ClusterName, set: SharedKeySet) -> Result<u64, RotateError> {
+/// Asks for the next key or CAs; gives their number.
+pub async fn rotate(paths: &StatePaths, name: &ClusterName, what: Rotated) -> Result<u64, RotateError> {
     let manifest = read_manifest(paths, name)?;
     let plan = Plan::recorded(&manifest, paths);
     let health = HealthClient::new(ANSWER_LIMIT)?;
@@ -57,8 +58,8 @@ pub async fn rotate(paths: &StatePaths, name: &ClusterName, set: SharedKeySet) -
     for instance in plan.select(Component::CertificateAuthority.name()) {
         told = health.status(&instance.health_url()).await?.rotations;
     }
-    let rotation = told.into_iter().find(|rotation| rotation.key_set == set.name());
-    let rotation = rotation.ok_or(RotateError::Untold { set })?;
+    let rotation = told.into_iter().find(|rotation| rotation.key_set == what.name());
+    let rotation = rotation.ok_or(RotateError::Untold { what })?;
     if rotation.under_way {
         return Err(RotateError::UnderWay { stage: rotation.stage, waits_for: rotation.waits_for });
     }
@@ -71,7 +72,7 @@ pub async fn rotate(paths: &StatePaths, name: &ClusterName, set: SharedKeySet) -
     };
     let number = rotation.key + 1;
     // Numbers cannot fail to serialize.
-    let content = serde_json::to_vec(&wanted.with(set, number)).unwrap_or_default();
+    let content = serde_json::to_vec(&wanted.with(what, number)).unwrap_or_default();
     write_private(&path, &content)?;
     Ok(number)
 }

@@ -127,7 +127,7 @@ async fn start_front(
         let mut changes = views.changes();
         loop {
             // One that is not ready may be draining: its open connections are its own.
-            let now = View { usable: views.ready_servers(&listeners), lost: Vec::new() };
+            let now = View { usable: views.ready_servers(&listeners), ..View::default() };
             ready.send_if_modified(|known| {
                 let differs = *known != now;
                 *known = now;

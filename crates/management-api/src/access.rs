@@ -1,11 +1,11 @@
 //! How a Pod reaches the API that hosts it: its address, its token, its namespace.
 //! Refuses kubeconfigs; a token file is read anew by the client, since kubelet replaces it.
 
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use clap::Args;
+use durable_files::FileIdentity;
 use mutual_tls::bearer_client;
 
 use crate::ManagementError;
@@ -48,11 +48,9 @@ struct Access {
 
 struct Made {
     client: kube::Client,
-    from: Option<Stamp>,
+    /// Another one when kubelet has replaced the file.
+    from: Option<FileIdentity>,
 }
-
-/// Another one when kubelet has replaced a file.
-type Stamp = (u64, i64, i64);
 
 impl ManagementArguments {
     /// Makes a client; asks nobody yet.
@@ -65,7 +63,7 @@ impl ManagementArguments {
         let file = |name: &str| self.management_credentials.join(name);
         let namespace = read_namespace(&file("namespace"))?;
         let (authority, token) = (file("ca.crt"), file("token"));
-        let from = stamp(&authority);
+        let from = FileIdentity::of(&authority);
         let made = Mutex::new(Made { client: bearer_client(&server, &authority, &token)?, from });
         Ok(ManagementApi { access: Arc::new(Access { authority, token, made }), namespace, server })
     }
@@ -91,7 +89,7 @@ impl ManagementApi {
         let access = &self.access;
         // A panic in between can only leave the old client there, which is good.
         let mut made = access.made.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = stamp(&access.authority);
+        let now = FileIdentity::of(&access.authority);
         if now.is_some() && now != made.from {
             match bearer_client(&self.server, &access.authority, &access.token) {
                 Ok(client) => *made = Made { client, from: now },
@@ -120,11 +118,6 @@ impl std::fmt::Debug for ManagementApi {
             .field("namespace", &self.namespace)
             .finish_non_exhaustive()
     }
-}
-
-fn stamp(path: &Path) -> Option<Stamp> {
-    let metadata = path.metadata().ok()?;
-    Some((metadata.ino(), metadata.mtime(), metadata.mtime_nsec()))
 }
 
 fn read_namespace(path: &Path) -> Result<String, ManagementError> {

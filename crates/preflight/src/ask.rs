@@ -3,11 +3,11 @@
 
 use std::cell::RefCell;
 use std::ffi::OsString;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use conditions::{Condition, Pace, Progress, Sighting, wait_for};
+use durable_files::FileIdentity;
 use naming_contract::environment;
 use process_control::{CaptureError, Spawn, capture};
 
@@ -39,15 +39,6 @@ pub enum Answer {
     Version(String),
     /// It refused, with this complaint.
     Refusal(String),
-}
-
-/// Changes when a file is replaced by another or written anew.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct FileIdentity {
-    device: u64,
-    inode: u64,
-    size: u64,
-    modified: (i64, i64),
 }
 
 impl UpstreamBinary {
@@ -82,18 +73,6 @@ impl UpstreamBinary {
     pub(crate) fn remember(&self, guess: Vec<String>, checked: Checked) {
         *self.accepted.borrow_mut() =
             FileIdentity::of(&self.program).map(|file| Accepted { file, guess, checked });
-    }
-}
-
-impl FileIdentity {
-    fn of(path: &Path) -> Option<Self> {
-        let metadata = path.metadata().ok()?;
-        Some(Self {
-            device: metadata.dev(),
-            inode: metadata.ino(),
-            size: metadata.size(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-        })
     }
 }
 

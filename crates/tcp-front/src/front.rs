@@ -1,25 +1,31 @@
-//! New connections go to usable servers in turn, to the next one when one refuses; those to a lost one are cut.
-//! Refuses to look inside: TLS ends at the server. Connections to one that is not usable any more are left to drain.
+//! New connections go to the server that leads, or to usable ones in turn, to the next one when one refuses; those to a lost
+//! one are cut. Refuses to look inside: TLS ends at the server. Connections to one that is not usable any more are left to drain.
 
 use std::io;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use nix::sys::socket::{setsockopt, sockopt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::roster::View;
+use crate::roster::{Best, View};
 
 /// The servers, always up to date.
 type Servers = watch::Receiver<View>;
 
 /// How long a new connection waits for a usable server.
 const WAIT_FOR_SERVER: Duration = Duration::from_secs(5);
+/// Before the leader is tried again that refused, or whose place nobody has taken yet.
+const TRY_LEADER_AGAIN: Duration = Duration::from_millis(200);
+/// So long a new connection insists on a leader. One that waits does no harm: its client would be refused or, through a
+/// follower, get no answer for seven seconds.
+const INSIST_ON_LEADER: Duration = Duration::from_millis(3500);
 /// A connect takes a round trip unless the server's machine is gone or its backlog is full.
 const CONNECT_LIMIT: Duration = Duration::from_secs(1);
 /// Open connections at most: two file descriptors each, and 16 KiB of buffers.
@@ -44,6 +50,16 @@ fn choose(usable: &[SocketAddr], tried: &[SocketAddr], turn: usize) -> Option<So
 
 /// Serves on `listener` until `stop`; connections that are open then are cut. Must be called in a `LocalSet`.
 pub async fn serve(listener: TcpListener, servers: watch::Receiver<View>, stop: CancellationToken) {
+    serve_and_doubt(listener, servers, stop, Rc::default()).await;
+}
+
+/// The same; tells whenever a server refuses a connection, which may have ended a moment ago.
+pub(crate) async fn serve_and_doubt(
+    listener: TcpListener,
+    servers: watch::Receiver<View>,
+    stop: CancellationToken,
+    doubts: Rc<Notify>,
+) {
     let free = Arc::new(Semaphore::new(MOST_CONNECTIONS));
     let mut connections = JoinSet::new();
     let mut turn = 0_usize;
@@ -56,9 +72,9 @@ pub async fn serve(listener: TcpListener, servers: watch::Receiver<View>, stop: 
         match accepted {
             Ok((client, permit)) => {
                 turn = turn.wrapping_add(1);
-                let servers = servers.clone();
+                let (servers, doubts) = (servers.clone(), Rc::clone(&doubts));
                 connections.spawn_local(async move {
-                    forward(client, servers, turn).await;
+                    forward(client, servers, turn, &doubts).await;
                     drop(permit);
                 });
             }
@@ -80,9 +96,9 @@ async fn accept(
     Ok((client, permit))
 }
 
-async fn forward(mut client: TcpStream, mut servers: Servers, turn: usize) {
+async fn forward(mut client: TcpStream, mut servers: Servers, turn: usize, doubts: &Notify) {
     keep_alive(&client, KEEPALIVE);
-    let Some((address, mut server)) = connect(&mut servers, turn).await else {
+    let Some((address, mut server)) = connect(&mut servers, turn, doubts).await else {
         tracing::debug!("front: no server became usable in time; the connection is closed");
         return;
     };
@@ -103,12 +119,14 @@ async fn forward(mut client: TcpStream, mut servers: Servers, turn: usize) {
 }
 
 /// Connects to a usable server, waiting for one if need be.
-async fn connect(servers: &mut Servers, turn: usize) -> Option<(SocketAddr, TcpStream)> {
-    let deadline = Instant::now() + WAIT_FOR_SERVER;
+async fn connect(servers: &mut Servers, turn: usize, doubts: &Notify) -> Option<(SocketAddr, TcpStream)> {
+    let began = Instant::now();
+    let deadline = began + WAIT_FOR_SERVER;
     loop {
-        let usable = servers.borrow_and_update().usable.clone();
+        let insists = began.elapsed() < INSIST_ON_LEADER;
+        let (candidates, look_again) = candidates(&servers.borrow_and_update(), insists);
         let mut tried = Vec::new();
-        while let Some(server) = choose(&usable, &tried, turn) {
+        while let Some(server) = choose(&candidates, &tried, turn) {
             match tokio::time::timeout(CONNECT_LIMIT, TcpStream::connect(server)).await {
                 Ok(Ok(stream)) => {
                     keep_alive(&stream, KEEPALIVE_OF_SERVERS);
@@ -119,16 +137,28 @@ async fn connect(servers: &mut Servers, turn: usize) -> Option<(SocketAddr, TcpS
                 }
                 Ok(Err(error)) => {
                     tracing::debug!(%server, %error, "front: the server refuses the connection");
+                    doubts.notify_waiters();
                 }
                 Err(_elapsed) => tracing::debug!(%server, "front: the server does not accept it in time"),
             }
             tried.push(server);
         }
         // Nobody was there, or all refused although they were usable a moment ago: what changes that is told.
-        match tokio::time::timeout_at(deadline, servers.changed()).await {
+        let until = look_again.map_or(deadline, |pause| deadline.min(Instant::now() + pause));
+        match tokio::time::timeout_at(until, servers.changed()).await {
             Ok(Ok(())) => {}
+            Err(_) if Instant::now() < deadline => {}
             Ok(Err(_)) | Err(_) => return None,
         }
+    }
+}
+
+/// Whom to try now, and after which pause to look again even if nothing changes.
+fn candidates(now: &View, insists: bool) -> (Vec<SocketAddr>, Option<Duration>) {
+    match now.best {
+        Best::Leader(leader) if insists => (vec![leader], Some(TRY_LEADER_AGAIN)),
+        Best::NextLeader if insists => (Vec::new(), Some(TRY_LEADER_AGAIN)),
+        _ => (now.usable.clone(), None),
     }
 }
 

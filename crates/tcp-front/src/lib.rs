@@ -6,5 +6,5 @@ mod roster;
 mod watching;
 
 pub use front::serve;
-pub use roster::{Answer, CutAfter, View};
+pub use roster::{Answer, Best, CutAfter, View};
 pub use watching::{Backends, Front};

@@ -1,30 +1,39 @@
-//! Finds the replicas, asks each of them every second, and serves a loopback port by what they say.
-//! Refuses to wait for the slow: a question that takes too long is an answer.
+//! Finds the replicas, asks each of them every second, sooner while a leader is missing, and serves a loopback port by what
+//! they say. Refuses to wait for the slow: a question that takes too long is an answer.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::pin::pin;
+use std::rc::Rc;
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
+use futures_util::future::{Fuse, FusedFuture as _, FutureExt as _, LocalBoxFuture};
+use futures_util::stream::FuturesUnordered;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::front::serve;
+use crate::front::serve_and_doubt;
 use crate::roster::{Answer, CutAfter, Roster, View};
 
 /// Pause between two questions to the same replica.
 const ASK_EVERY: Duration = Duration::from_secs(1);
+/// The same while a leader is missing.
+const ASK_SOON: Duration = Duration::from_millis(100);
 /// A replica that takes longer is silent; so is a name server.
 const ANSWER_LIMIT: Duration = Duration::from_millis(1500);
-/// Rounds between two looks for replicas while one serves; without one they are looked for in every round.
-const ROUNDS_BETWEEN_LOOKS: u32 = 5;
+/// Pause between two looks for replicas while none serves.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// While one serves replicas are looked for after so many of these pauses.
+const PAUSES_BETWEEN_LOOKS: u32 = 5;
 
-/// All replicas that are known, with what the last questions left.
-type Known<B> = BTreeMap<SocketAddr, (<B as Backends>::Backend, Option<<B as Backends>::Connection>)>;
+/// What a look for replicas found.
+type Found<B> = Result<Vec<(SocketAddr, <B as Backends>::Backend)>, String>;
 
 /// The replicas of something.
 pub trait Backends {
@@ -77,8 +86,10 @@ impl Front {
             tell(now);
         };
         let mut tasks = JoinSet::new();
-        tasks.spawn_local(serve(listener, viewed.clone(), CancellationToken::new()));
-        tasks.spawn_local(async move { keep_asking(what, &backends, cut_after, &view, tell).await });
+        let doubts = Rc::new(Notify::new());
+        let (served, stop) = (viewed.clone(), CancellationToken::new());
+        tasks.spawn_local(serve_and_doubt(listener, served, stop, Rc::clone(&doubts)));
+        tasks.spawn_local(async move { keep_asking(what, &backends, cut_after, &view, &doubts, tell).await });
         Ok(Self { address, view: viewed, told, _tasks: tasks })
     }
 
@@ -95,82 +106,155 @@ impl Front {
     }
 }
 
+/// What goes on for as long as the front does.
+struct Watching<'a, B: Backends> {
+    what: &'static str,
+    backends: &'a B,
+    began: Instant,
+    roster: Roster,
+    known: BTreeMap<SocketAddr, Rc<B::Backend>>,
+    /// One for each replica that is known, and for one that was until a moment ago.
+    questions: FuturesUnordered<LocalBoxFuture<'a, Answered<B>>>,
+    asked: BTreeSet<SocketAddr>,
+    /// Why none is known.
+    not_found: Option<String>,
+    /// Ends the pauses of all questions.
+    doubts: &'a Notify,
+}
+
+/// A question that has ended.
+struct Answered<B: Backends> {
+    address: SocketAddr,
+    answer: Answer,
+    /// When it was asked.
+    asked: Instant,
+    kept: Option<B::Connection>,
+}
+
 async fn keep_asking<B: Backends>(
     what: &'static str,
     backends: &B,
     cut_after: CutAfter,
     view: &watch::Sender<View>,
+    doubts: &Notify,
     tell: impl Fn(&str),
 ) {
-    let began = Instant::now();
-    let mut roster = Roster::new(cut_after);
-    let mut known: Known<B> = BTreeMap::new();
-    let mut not_found = None;
-    let mut told = String::new();
-    let mut rounds = 0_u32;
-    let mut ticks = interval(ASK_EVERY);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut watching = Watching {
+        what,
+        backends,
+        began: Instant::now(),
+        roster: Roster::new(cut_after),
+        known: BTreeMap::new(),
+        questions: FuturesUnordered::new(),
+        asked: BTreeSet::new(),
+        not_found: None,
+        doubts,
+    };
+    let (mut told, mut looks) = (String::new(), 0_u32);
+    watching.found(find(backends).await);
+    let mut pause = pin!(sleep(LOOK_EVERY));
+    let mut finding = pin!(Fuse::terminated());
     loop {
-        ticks.tick().await;
-        if rounds.is_multiple_of(ROUNDS_BETWEEN_LOOKS) || !roster.anybody_serves() {
-            match find(backends).await {
-                Ok(found) => {
-                    roster.found(found.iter().map(|(address, _)| *address));
-                    known = found
-                        .into_iter()
-                        .map(|(address, backend)| {
-                            let kept = known.remove(&address).and_then(|(_, kept)| kept);
-                            (address, (backend, kept))
-                        })
-                        .collect();
-                    not_found = None;
-                    // Before the first answers: whoever is there may be used.
-                    set(view, roster.view(began.elapsed()));
-                }
-                // Those that were known are still asked: a name server that is away takes nobody away.
-                Err(why) if not_found.as_ref() != Some(&why) => {
-                    tracing::warn!(what, why, "the replicas cannot be looked up");
-                    not_found = Some(why);
-                }
-                Err(_as_before) => {}
-            }
-        }
-        rounds = rounds.wrapping_add(1);
-        let asked = began.elapsed();
-        for (address, answer) in ask_all(backends, &mut known).await {
-            if roster.answered(address, answer.clone(), asked) {
-                tracing::info!(what, replica = %address, ?answer, "a replica changed");
-            }
-        }
-        let now = roster.view(began.elapsed());
-        for address in now.lost.iter().filter(|address| !view.borrow().lost.contains(address)) {
-            tracing::warn!(what, replica = %address, "connections to this replica are cut, since others serve");
-        }
+        let now = watching.view(&view.borrow().lost);
         set(view, now);
-        let line = if known.is_empty() { not_found.clone().unwrap_or_default() } else { roster.told() };
+        let line = watching.told();
         if line != told {
             tell(&line);
             told = line;
         }
+        tokio::select! {
+            () = &mut pause => {
+                pause.set(sleep(LOOK_EVERY));
+                looks = looks.wrapping_add(1);
+                let wanted = looks.is_multiple_of(PAUSES_BETWEEN_LOOKS) || !watching.roster.anybody_serves();
+                if wanted && finding.is_terminated() {
+                    finding.set(find(backends).fuse());
+                }
+            }
+            found = &mut finding => watching.found(found),
+            Some(answered) = watching.questions.next() => watching.answered(answered),
+        }
     }
 }
 
-async fn find<B: Backends>(backends: &B) -> Result<Vec<(SocketAddr, B::Backend)>, String> {
+impl<B: Backends> Watching<'_, B> {
+    fn found(&mut self, found: Found<B>) {
+        match found {
+            Ok(found) => {
+                self.known =
+                    found.into_iter().map(|(address, backend)| (address, Rc::new(backend))).collect();
+                self.not_found = None;
+                let all: Vec<SocketAddr> = self.known.keys().copied().collect();
+                self.noticing(|roster, now| roster.found(all.iter().copied(), now));
+                for address in all {
+                    if !self.asked.contains(&address) {
+                        self.ask(address, None, Duration::ZERO);
+                    }
+                }
+            }
+            // Those that were known are still asked: a name server that is away takes nobody away.
+            Err(why) if self.not_found.as_ref() != Some(&why) => {
+                tracing::warn!(what = self.what, why, "the replicas cannot be looked up");
+                self.not_found = Some(why);
+            }
+            Err(_as_before) => {}
+        }
+    }
+
+    /// After a pause, which a doubt ends.
+    fn ask(&mut self, address: SocketAddr, kept: Option<B::Connection>, pause: Duration) {
+        let Some(backend) = self.known.get(&address).map(Rc::clone) else { return };
+        let (backends, doubts) = (self.backends, self.doubts);
+        self.asked.insert(address);
+        self.questions.push(Box::pin(async move {
+            let _doubted = timeout(pause, doubts.notified()).await;
+            let asked = Instant::now();
+            let answer = timeout(ANSWER_LIMIT, backends.ask(address, &backend, kept)).await;
+            let late = |_elapsed| (Answer::Silent(format!("no answer within {ANSWER_LIMIT:?}")), None);
+            let (answer, kept) = answer.unwrap_or_else(late);
+            Answered { address, answer, asked, kept }
+        }));
+    }
+
+    fn answered(&mut self, Answered { address, answer, asked, kept }: Answered<B>) {
+        self.asked.remove(&address);
+        let asked = asked.duration_since(self.began);
+        let told = answer.clone();
+        if self.noticing(|roster, now| roster.answered(address, answer, asked, now)) {
+            tracing::info!(what = self.what, replica = %address, answer = ?told, "a replica changed");
+        }
+        let soon = self.roster.awaits_leader(self.began.elapsed());
+        self.ask(address, kept, if soon { ASK_SOON } else { ASK_EVERY });
+    }
+
+    /// Lets the roster learn something; if the leader is gone by that, all are asked at once.
+    fn noticing<T>(&mut self, learn: impl FnOnce(&mut Roster, Duration) -> T) -> T {
+        let now = self.began.elapsed();
+        let awaited = self.roster.awaits_leader(now);
+        let learnt = learn(&mut self.roster, now);
+        if !awaited && self.roster.awaits_leader(now) {
+            self.doubts.notify_waiters();
+        }
+        learnt
+    }
+
+    fn view(&self, lost_before: &[SocketAddr]) -> View {
+        let now = self.roster.view(self.began.elapsed());
+        for address in now.lost.iter().filter(|address| !lost_before.contains(address)) {
+            tracing::warn!(what = self.what, replica = %address, "connections to this replica are cut, since others serve");
+        }
+        now
+    }
+
+    fn told(&self) -> String {
+        if self.known.is_empty() { self.not_found.clone().unwrap_or_default() } else { self.roster.told() }
+    }
+}
+
+async fn find<B: Backends>(backends: &B) -> Found<B> {
     timeout(ANSWER_LIMIT, backends.find())
         .await
         .unwrap_or_else(|_late| Err(format!("no name server answered within {ANSWER_LIMIT:?}")))
-}
-
-/// All at once: a silent one must not hold up the others.
-async fn ask_all<B: Backends>(backends: &B, known: &mut Known<B>) -> Vec<(SocketAddr, Answer)> {
-    let questions = known.iter_mut().map(async |(address, (backend, connection))| {
-        let asked = timeout(ANSWER_LIMIT, backends.ask(*address, backend, connection.take())).await;
-        let late = |_elapsed| (Answer::Silent(format!("no answer within {ANSWER_LIMIT:?}")), None);
-        let (answer, kept) = asked.unwrap_or_else(late);
-        *connection = kept;
-        (*address, answer)
-    });
-    futures_util::future::join_all(questions).await
 }
 
 fn set<T: PartialEq>(sender: &watch::Sender<T>, now: T) {

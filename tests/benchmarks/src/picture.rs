@@ -4,9 +4,9 @@ use std::fmt::Write as _;
 
 use crate::sample::Sample;
 
-const WIDTH: f64 = 760.0;
-const LEFT: f64 = 260.0;
-const RIGHT: f64 = 730.0;
+const WIDTH: f64 = 790.0;
+const LEFT: f64 = 290.0;
+const RIGHT: f64 = 760.0;
 const ROW: f64 = 44.0;
 const TOP: f64 = 48.0;
 /// Below the last row: the numbers of the axis.

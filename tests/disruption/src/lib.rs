@@ -13,4 +13,4 @@ pub use disruption::Disruption;
 pub use error::DisruptionError;
 pub use report::{Load, Mark, Report};
 pub use settings::{Mix, Settings};
-pub use traffic::ServerError;
+pub use traffic::{SHUTTING_DOWN, ServerError};

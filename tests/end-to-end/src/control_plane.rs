@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use process_control::{Child, Output, Signal, Spawn, capture};
@@ -11,6 +10,7 @@ use tempfile::TempDir;
 
 use crate::environment::{binary, components};
 use crate::leftovers::processes_of;
+use crate::ports::free_port;
 use crate::wait::eventually;
 
 /// How long a start may take on two busy cores.
@@ -54,6 +54,28 @@ pub struct Instance {
     /// What only its component knows.
     #[serde(default)]
     pub details: BTreeMap<String, String>,
+    /// What a certificate-authority says of keys and CAs.
+    #[serde(default)]
+    pub rotations: Vec<Rotation>,
+}
+
+/// How far the replacement of a key, or of all CAs, is; told by a certificate-authority.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Rotation {
+    /// Of what.
+    pub key_set: String,
+    /// The number of the key, or of the CAs, in use.
+    pub key: u64,
+    /// What is handed out.
+    pub generation: u64,
+    /// Whether it has not ended.
+    pub under_way: bool,
+    /// Where it stands.
+    pub stage: String,
+    /// Whom it waits for.
+    #[serde(default)]
+    pub waits_for: Option<String>,
 }
 
 /// A running control plane.
@@ -165,6 +187,13 @@ impl ControlPlane {
     pub async fn status(&self) -> Result<Vec<Instance>, String> {
         let (_code, output, error) = self.command(&["status", "-o", "json"]).await;
         serde_json::from_str(&output).map_err(|problem| format!("{problem}: {output} {error}"))
+    }
+
+    /// What the certificate-authority tells, by what is replaced; nothing while it is away.
+    pub async fn rotations(&self) -> BTreeMap<String, Rotation> {
+        let instances = self.status().await.unwrap_or_default();
+        let told = instances.into_iter().flat_map(|instance| instance.rotations);
+        told.map(|rotation| (rotation.key_set.clone(), rotation)).collect()
     }
 
     /// One instance; panics if there is none.
@@ -283,15 +312,4 @@ impl std::fmt::Debug for Screen {
 fn tail(text: &str) -> String {
     let lines: Vec<String> = text.lines().map(|line| line.chars().take(300).collect()).collect();
     lines[lines.len().saturating_sub(15)..].join("\n")
-}
-
-/// A free port below those that the kernel gives to outgoing connections: one of them could take it before `up` does.
-/// Processes that run at once begin to look at different places.
-fn free_port() -> u16 {
-    static TURN: AtomicU32 = AtomicU32::new(0);
-    let begin = std::process::id().wrapping_mul(97) + TURN.fetch_add(1, Ordering::Relaxed) * 7;
-    (0..10_000)
-        .map(|step| 10_000 + ((begin + step) % 10_000) as u16)
-        .find(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok())
-        .expect("a free port")
 }

@@ -2,6 +2,7 @@
 //! No hidden retries: every failure is counted with its kind, and so is the longest gap without a success.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -16,8 +17,33 @@ use tokio::time::Instant;
 pub struct Writer {
     stop: Arc<AtomicBool>,
     task: JoinHandle<Report>,
-    client: Client,
+    credentials: Credentials,
     namespace: String,
+}
+
+/// By what a writer is known.
+#[derive(Clone)]
+enum Credentials {
+    Fixed(Client),
+    /// Read anew when the file is another, as somebody does who is given a new one.
+    In(PathBuf),
+}
+
+impl Credentials {
+    async fn client(&self) -> Client {
+        match self {
+            Self::Fixed(client) => client.clone(),
+            Self::In(kubeconfig) => crate::client(kubeconfig).await,
+        }
+    }
+
+    /// What they are now, where they may change.
+    fn stamp(&self) -> Option<Vec<u8>> {
+        match self {
+            Self::Fixed(_) => None,
+            Self::In(kubeconfig) => std::fs::read(kubeconfig).ok(),
+        }
+    }
 }
 
 /// What a writer saw.
@@ -39,15 +65,31 @@ impl Writer {
     /// Begins to write into `namespace`, one write after the other, `pause` between them.
     #[must_use]
     pub fn start(client: Client, namespace: &str, pause: Duration) -> Self {
+        Self::with(Credentials::Fixed(client), namespace, pause)
+    }
+
+    /// The same with a kubeconfig, which it follows.
+    #[must_use]
+    pub fn following(kubeconfig: &Path, namespace: &str, pause: Duration) -> Self {
+        Self::with(Credentials::In(kubeconfig.to_owned()), namespace, pause)
+    }
+
+    fn with(credentials: Credentials, namespace: &str, pause: Duration) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
-        let maps: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
-        let stopped = Arc::clone(&stop);
+        let (stopped, own, own_namespace) = (Arc::clone(&stop), credentials.clone(), namespace.to_owned());
         let task = tokio::spawn(async move {
+            let mut stamp = own.stamp();
+            let mut maps: Api<ConfigMap> = Api::namespaced(own.client().await, &own_namespace);
             let mut report = Report::default();
             let mut last_success = Instant::now();
             let mut number = 0_u64;
             while !stopped.load(Ordering::Relaxed) {
                 number += 1;
+                let now = own.stamp();
+                if now != stamp {
+                    stamp = now;
+                    maps = Api::namespaced(own.client().await, &own_namespace);
+                }
                 let name = format!("write-{number}");
                 let map = ConfigMap {
                     metadata: ObjectMeta { name: Some(name.clone()), ..ObjectMeta::default() },
@@ -69,14 +111,14 @@ impl Writer {
             }
             report
         });
-        Self { stop, task, client, namespace: namespace.to_owned() }
+        Self { stop, task, credentials, namespace: namespace.to_owned() }
     }
 
     /// Stops writing and reads everything back; panics if an acknowledged write is missing.
     pub async fn stop_and_check(self) -> Report {
         self.stop.store(true, Ordering::Relaxed);
         let mut report = self.task.await.expect("the writer ends");
-        let maps: Api<ConfigMap> = Api::namespaced(self.client, &self.namespace);
+        let maps: Api<ConfigMap> = Api::namespaced(self.credentials.client().await, &self.namespace);
         let found = maps.list(&ListParams::default()).await.expect("the writes can be listed");
         let found: std::collections::BTreeSet<String> =
             found.items.into_iter().filter_map(|map| map.metadata.name).collect();
@@ -98,15 +140,6 @@ impl Report {
 fn kind(error: &kube::Error) -> String {
     match error {
         kube::Error::Api(status) => format!("{} {}", status.code, status.reason),
-        other => {
-            let mut text = other.to_string();
-            let mut source = std::error::Error::source(other);
-            while let Some(cause) = source {
-                text.push_str(": ");
-                text.push_str(&cause.to_string());
-                source = cause.source();
-            }
-            text
-        }
+        other => telemetry::error_chain(other),
     }
 }

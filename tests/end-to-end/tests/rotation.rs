@@ -15,7 +15,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use end_to_end::{ControlPlane, Writer, client, component, create_namespace, eventually};
+use disruption::SHUTTING_DOWN;
+use end_to_end::{ControlPlane, Rotation, Writer, client, component, create_namespace, eventually};
 use k8s_openapi::api::authentication::v1::TokenRequest;
 use k8s_openapi::api::core::v1::{Secret, ServiceAccount};
 use kube::Client;
@@ -29,6 +30,8 @@ use tokio::time::Instant;
 const OVERLAP: Duration = Duration::from_secs(20);
 /// Four reloads by kube-apiserver, each within a minute, and a minute for requests.
 const LIMIT: Duration = Duration::from_secs(400);
+/// CAs are rotated elsewhere.
+const KEYS: [&str; 2] = ["service-account", "encryption"];
 const SECRETS: usize = 40;
 const NAMESPACE: &str = "rotation";
 
@@ -65,15 +68,12 @@ async fn both_keys_are_replaced_and_nobody_notices() {
             // It has just been started again.
             return Err(stages.clone());
         }
-        let stage =
-            |set: &str| told.get(set).map(|told| told["stage"].as_str().unwrap_or_default().to_owned());
+        let stage = |set: &str| told.get(set).map(|told| told.stage.clone());
         if stage("service-account").is_some_and(|stage| stage.contains("about to go")) {
             checker.first_token_may_end.store(true, Ordering::Relaxed);
         }
-        let now: BTreeMap<String, String> = told
-            .iter()
-            .map(|(set, told)| (set.clone(), told["stage"].as_str().unwrap().to_owned()))
-            .collect();
+        let now: BTreeMap<String, String> =
+            told.iter().map(|(set, told)| (set.clone(), told.stage.clone())).collect();
         if now != stages {
             println!("{:?}: {now:?}", begun.elapsed());
             stages.clone_from(&now);
@@ -83,11 +83,7 @@ async fn both_keys_are_replaced_and_nobody_notices() {
                 killed += 1;
             }
         }
-        if told.values().all(|told| told["key"] == 2 && told["underWay"] == false) {
-            Ok(())
-        } else {
-            Err(now)
-        }
+        if told.values().all(|told| told.key == 2 && !told.under_way) { Ok(()) } else { Err(now) }
     })
     .await;
     println!(
@@ -142,21 +138,17 @@ async fn both_keys_are_replaced_and_nobody_notices() {
     }
 }
 
-/// What the certificate-authority tells about each set; nothing while it is away.
-async fn rotations(plane: &ControlPlane) -> BTreeMap<String, Value> {
-    let (_code, output, _error) = plane.command(&["status", "-o", "json"]).await;
-    let rows: Vec<Value> = serde_json::from_str(&output).unwrap_or_default();
-    rows.iter()
-        .filter(|row| row["component"] == "certificate-authority")
-        .flat_map(|row| row["rotations"].as_array().cloned().unwrap_or_default())
-        .map(|told| (told["keySet"].as_str().unwrap().to_owned(), told))
-        .collect()
+/// What the certificate-authority tells about each key; nothing while it is away.
+async fn rotations(plane: &ControlPlane) -> BTreeMap<String, Rotation> {
+    let mut told = plane.rotations().await;
+    told.retain(|set, _| KEYS.contains(&set.as_str()));
+    told
 }
 
 async fn until_stage(plane: &ControlPlane, set: &str, wanted: &str) {
     eventually(wanted, Duration::from_secs(30), async || {
         let told = rotations(plane).await;
-        let stage = told.get(set).and_then(|told| told["stage"].as_str()).unwrap_or_default().to_owned();
+        let stage = told.get(set).map(|told| told.stage.clone()).unwrap_or_default();
         if stage.contains(wanted) { Ok(()) } else { Err(stage) }
     })
     .await;
@@ -264,12 +256,11 @@ impl Servers {
     }
 }
 
-/// What an API server that ends says to the last who come on open connections, always with Retry-After
-/// (apiserver/pkg/server/filters/waitgroup.go); and what a client of HTTP/1.1 sees that sends just when an idle connection is
+/// What an API server that ends says to the last who come on open connections, always with Retry-After; and what a client of HTTP/1.1 sees that sends just when an idle connection is
 /// closed. client-go reads again by itself after either.
 fn asks_for_another_try(error: &kube::Error) -> bool {
     match error {
-        kube::Error::Api(status) => status.code == 503 && status.message == "apiserver is shutting down",
+        kube::Error::Api(status) => status.code == 503 && status.message == SHUTTING_DOWN,
         kube::Error::Service(_) => true,
         _ => false,
     }

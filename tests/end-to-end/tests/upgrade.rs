@@ -57,9 +57,11 @@ async fn an_upgrade_keeps_everything_and_nothing_goes_back() {
 
     // Whoever gets around that is told by etcd's supervisors, and with the new etcd by those of the API servers.
     forget_versions(&plane);
-    plane.start();
-    refused(&plane, "etcd", &["is refused", "has gone over to", "set"]).await;
-    plane.stop().await;
+    if series(&old[1]) != series(&new[1]) {
+        plane.start();
+        refused(&plane, "etcd", &["is refused", "has gone over to", "set"]).await;
+        plane.stop().await;
+    }
     let mixed = tempfile::tempdir().unwrap();
     for entry in fs::read_dir(&before).unwrap() {
         let name = entry.unwrap().file_name();
@@ -77,6 +79,11 @@ async fn an_upgrade_keeps_everything_and_nothing_goes_back() {
     plane.until_ready(LIMIT).await;
     kept(&plane).await;
     plane.stop().await;
+}
+
+/// 3.6 of 3.6.16: Kubernetes 1.35 and 1.36 come with the same one, which goes back.
+fn series(version: &str) -> &str {
+    version.rsplit_once('.').unwrap().0
 }
 
 /// What a binary says that it is.
@@ -98,7 +105,7 @@ async fn settled(plane: &ControlPlane, [kubernetes, etcd]: &[String; 2]) {
     })
     .await;
     println!("recorded {:.1?} after everything was ready", began.elapsed());
-    let series = etcd.rsplit_once('.').unwrap().0;
+    let series = series(etcd);
     plane
         .until("all of etcd's members agree", LIMIT, |instances| {
             instances

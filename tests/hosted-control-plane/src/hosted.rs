@@ -33,11 +33,8 @@ impl<'a> Hosted<'a> {
         limit: Duration,
     ) -> Self {
         let objects = release.objects();
-        let secrets = tenant.objects::<Secret>();
         let kubeconfig = eventually("the administrator's kubeconfig is there", limit, async || {
-            let secret = secrets.get_opt(&objects.kubeconfig()).await.map_err(|error| error.to_string())?;
-            let data = secret.and_then(|secret| secret.data?.remove(KUBECONFIG_KEY));
-            data.map(|bytes| bytes.0).ok_or_else(|| "no such Secret".to_owned())
+            kept_kubeconfig(tenant, release).await
         })
         .await;
         let service_name = objects.component(Component::KubeApiserver);
@@ -48,7 +45,22 @@ impl<'a> Hosted<'a> {
         Self { cluster, directory, server: format!("https://{address}:6443"), server_name: service_name }
     }
 
-    /// Its administrator's kubeconfig, as the Secret holds it.
+    /// Takes the kubeconfig from its Secret again, if it is another one by now; whoever follows the file gets it at once.
+    pub async fn fetch_again(&self, tenant: &Tenant, release: &Release<'_>) {
+        let Ok(kubeconfig) = kept_kubeconfig(tenant, release).await else { return };
+        if std::fs::read(self.kubeconfig()).unwrap() != kubeconfig {
+            self.hand_out(&kubeconfig);
+        }
+    }
+
+    /// Puts another kubeconfig in the place of the one that was fetched.
+    pub fn hand_out(&self, kubeconfig: &[u8]) {
+        let next = self.directory.path().join("next");
+        write(&next, kubeconfig);
+        std::fs::rename(next, self.kubeconfig()).unwrap();
+    }
+
+    /// Its administrator's kubeconfig, as the Secret held it when it was fetched.
     #[must_use]
     pub fn kubeconfig(&self) -> PathBuf {
         self.directory.path().join("kubeconfig")
@@ -98,6 +110,13 @@ impl<'a> Hosted<'a> {
         let file = format!("--filename={}", file.display());
         self.kubectl(node, &["apply", "--server-side", &file]).await.unwrap();
     }
+}
+
+async fn kept_kubeconfig(tenant: &Tenant, release: &Release<'_>) -> Result<Vec<u8>, String> {
+    let secrets = tenant.objects::<Secret>();
+    let secret = secrets.get_opt(&release.objects().kubeconfig()).await.map_err(|error| error.to_string())?;
+    let data = secret.and_then(|secret| secret.data?.remove(KUBECONFIG_KEY));
+    data.map(|bytes| bytes.0).ok_or_else(|| "no such Secret".to_owned())
 }
 
 fn write(path: &Path, bytes: &[u8]) {

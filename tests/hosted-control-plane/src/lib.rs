@@ -12,6 +12,7 @@
 mod helm;
 mod hosted;
 mod load;
+mod memory;
 mod network;
 mod pods;
 mod release;
@@ -19,14 +20,16 @@ mod scene;
 mod stage;
 mod status;
 mod tenant;
+mod three_nodes;
 
 pub use helm::{Helm, Told, chart};
 pub use hosted::Hosted;
 pub use load::Load;
 pub use network::NodeNetwork;
-pub use pods::{PodView, pod_views};
+pub use pods::{PodView, pod_view, pod_views};
 pub use release::Release;
 pub use scene::{Scene, node_of};
 pub use stage::{Stage, helm_binary};
-pub use status::{Rotation, Status, StatusRow};
+pub use status::{Status, StatusRow};
 pub use tenant::Tenant;
+pub use three_nodes::{on_stage, on_three_nodes};

@@ -38,6 +38,11 @@ pub async fn pod_views(pods: &Api<Pod>, release: &str) -> Vec<PodView> {
     views
 }
 
+/// One Pod, by its name.
+pub async fn pod_view(pods: &Api<Pod>, name: &str) -> PodView {
+    view(pods.get(name).await.expect("the Pod is there"))
+}
+
 fn view(pod: Pod) -> PodView {
     let status = pod.status.unwrap_or_default();
     let all: Vec<_> =

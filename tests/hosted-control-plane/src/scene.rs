@@ -7,18 +7,18 @@ use std::time::Duration;
 use end_to_end::{component, eventually};
 use health_endpoints::StatusDocument;
 use management_cluster::{ContainerProcess, ManagementCluster};
-use naming_contract::Component;
+use naming_contract::{Component, ports};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio::time::Instant;
 
 use crate::hosted::Hosted;
+use crate::memory::Starved;
 use crate::pods::PodView;
 use crate::release::Release;
 
 /// A container that the kubelet starts again on a busy machine.
 const RESTART_LIMIT: Duration = Duration::from_secs(120);
-const HEALTH_PORT: u16 = 8686;
 
 /// A release and all that it stands on.
 pub struct Scene<'a> {
@@ -103,7 +103,7 @@ impl Scene<'_> {
         eventually("a member of etcd leads", RESTART_LIMIT, async || {
             let mut said = Vec::new();
             for pod in self.pods_of(Component::Etcd).await {
-                let document = self.get(&pod, HEALTH_PORT, "/statusz").await;
+                let document = self.get(&pod, ports::HEALTH, "/statusz").await;
                 let document: Option<StatusDocument> =
                     document.ok().and_then(|text| serde_json::from_str(&text).ok());
                 let leads = document.and_then(|mut document| document.details.remove("leader"));
@@ -120,7 +120,7 @@ impl Scene<'_> {
     /// Waits until a Pod itself says that it is ready; also while the management cluster's API server is away.
     pub async fn until_answers(&self, pod: &PodView) {
         eventually(&format!("{} says that it is ready", pod.name), RESTART_LIMIT, async || {
-            self.get(pod, HEALTH_PORT, "/readyz").await
+            self.get(pod, ports::HEALTH, "/readyz").await
         })
         .await;
     }
@@ -165,6 +165,18 @@ impl Scene<'_> {
         let victim = self.upstream(pod).unwrap_or_else(|| panic!("nothing of upstream's runs in {pod:?}"));
         kill(Pid::from_raw(victim.cast_signed()), Signal::SIGKILL).unwrap();
         victim
+    }
+
+    /// Takes the memory of a Pod's upstream process away until the kernel has killed it, alone or with its whole container.
+    pub async fn kill_for_memory(&self, pod: &PodView) {
+        let victim = self.upstream(pod).unwrap_or_else(|| panic!("nothing of upstream's runs in {pod:?}"));
+        let starved = Starved::container_of(victim);
+        eventually(&format!("process {victim} of {} is killed", pod.name), RESTART_LIMIT, async || {
+            if self.upstream(pod) == Some(victim) { Err("it lives") } else { Ok(()) }
+        })
+        .await;
+        drop(starved);
+        self.until_answers(pod).await;
     }
 
     /// Waits until another process of that name runs there, no fewer processes than before, and the Pod says that it is

@@ -22,6 +22,16 @@ impl Stage {
         Self::with(name, monitor, Vec::new()).await
     }
 
+    /// Nodes that enforce network policies.
+    pub async fn with_policies_enforced(name: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let options = Options {
+            binaries: Binaries { policy_tools: Some(variable("PILOTHOUSE_POLICY_TOOLS")), ..binaries() },
+            ..options(&directory.path().join("state"), name)
+        };
+        Self { cluster: made(options).await, _directory: Some(directory) }
+    }
+
     /// The same with the images of a control plane of the minor version before as well; both versions, the older one first.
     pub async fn to_upgrade(name: &str) -> (Self, [ComponentVersions; 2]) {
         (Self::with(name, None, vec![components_before()]).await, versions().await)
@@ -38,7 +48,7 @@ impl Stage {
         Self::where_others_were(name, Vec::new()).await
     }
 
-    /// Both of it.
+    /// Nodes in the user's directory of that name, with the images of both versions as by [`Self::to_upgrade`].
     pub async fn to_upgrade_where_others_were(name: &str) -> (Self, [ComponentVersions; 2]) {
         (Self::where_others_were(name, vec![components_before()]).await, versions().await)
     }
@@ -60,19 +70,29 @@ async fn cluster(
     monitor: Option<NodeMonitor>,
     further_components: Vec<PathBuf>,
 ) -> ManagementCluster {
-    let binaries = Binaries {
+    made(Options { node_monitor: monitor, further_components, ..options(directory, name) }).await
+}
+
+async fn made(options: Options) -> ManagementCluster {
+    ManagementCluster::up(options).await.expect("three nodes are Ready")
+}
+
+fn options(directory: &Path, name: &str) -> Options {
+    Options {
+        name: name.to_owned(),
+        images: archives(),
+        tells: true,
+        ..Options::new(directory.to_owned(), variable("PILOTHOUSE_IMAGE_CACHE"), binaries())
+    }
+}
+
+fn binaries() -> Binaries {
+    Binaries {
         ours: variable("PILOTHOUSE_BINARIES"),
         components: variable("PILOTHOUSE_COMPONENTS"),
         node_tools: variable("PILOTHOUSE_NODE_TOOLS"),
-    };
-    let cache = variable("PILOTHOUSE_IMAGE_CACHE");
-    let mut options = Options::new(directory.to_owned(), cache, binaries);
-    options.name = name.to_owned();
-    options.node_monitor = monitor;
-    options.further_components = further_components;
-    options.images = archives();
-    options.tells = true;
-    ManagementCluster::up(options).await.expect("three nodes are Ready")
+        policy_tools: None,
+    }
 }
 
 /// helm, the version that most people have.

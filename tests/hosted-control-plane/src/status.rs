@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use end_to_end::binary;
+use end_to_end::{Rotation, binary};
 use process_control::{ChildEnding, Spawn, capture};
 use serde::Deserialize;
 
@@ -42,22 +42,6 @@ pub struct StatusRow {
     /// What a certificate-authority says of shared keys.
     #[serde(default)]
     pub rotations: Vec<Rotation>,
-}
-
-/// How far the rotation of a set of shared keys is, in a row of the certificate-authority.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Rotation {
-    /// Which set.
-    pub key_set: String,
-    /// The number of the key in use.
-    pub key: u64,
-    /// What is handed out.
-    pub generation: u64,
-    /// Whether it has not ended.
-    pub under_way: bool,
-    /// Where it stands.
-    pub stage: String,
 }
 
 /// What the command told.

@@ -1,4 +1,6 @@
-//! Changes of which no client may notice anything: new Pods of API servers and controllers, a node taken out of service.
+//! Changes of which no client may notice anything: new Pods of API servers and controllers, a controller that the kernel kills
+//! for want of memory, a node taken out of service.
+//! And what a crash costs where there is one API server only, which must be noticed, but not for long.
 //! The long table beside plain Pods is made by `cargo xtask bench disruption`.
 #![allow(
     clippy::panic,
@@ -9,7 +11,7 @@
 
 use std::time::Duration;
 
-use hosted_control_plane::{Helm, Hosted, Load, Release, Scene, Stage, Tenant, chart, helm_binary, node_of};
+use hosted_control_plane::{Load, Release, Scene, chart, node_of, on_three_nodes};
 use naming_contract::Component;
 use tokio::time::Instant;
 
@@ -22,25 +24,27 @@ const LONGEST_GAP_OF_ONE: f64 = 20.0;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nobody_notices_that_api_servers_and_controllers_are_replaced() {
-    let stage = Stage::up("changes", None).await;
-    let cluster = &stage.cluster;
-    let tenant = Tenant::new(&cluster.kubeconfig(), "tenant").await;
-    let helm = Helm::new(helm_binary(), tenant.kubeconfig());
-    let sizes = ["--set=etcd.storage.size=1Gi", "--set=etcd.quota=512Mi"];
-    let values = [&Release::values_file("values-ha.yaml"), sizes[0], sizes[1]];
-    let release = Release::new(&tenant, &helm, "demo", &values);
-    release.install().await;
-    let hosted = Hosted::new(cluster, &tenant, &release, READY_LIMIT).await;
-    let scene = Scene { cluster, release: &release, hosted: &hosted, pods: HIGHLY_AVAILABLE };
-    scene.until_whole(READY_LIMIT).await;
+    let values = Release::values_file("values-ha.yaml");
+    on_three_nodes("changes", &[&values], HIGHLY_AVAILABLE, async |scene, _| {
+        Box::pin(all_is_replaced(scene)).await;
+        Box::pin(one_api_server(scene)).await;
+    })
+    .await;
+}
 
-    unnoticed(&scene, "API servers rolled", 1, async || {
+async fn all_is_replaced(scene: &Scene<'_>) {
+    unnoticed(scene, "API servers rolled", 1, async || {
         scene.roll(Component::KubeApiserver, READY_LIMIT).await;
     })
     .await;
-    unnoticed(&scene, "controllers rolled", 1, async || {
+    unnoticed(scene, "controllers rolled", 1, async || {
         scene.roll(Component::KubeControllerManager, READY_LIMIT).await;
         scene.roll(Component::KubeScheduler, READY_LIMIT).await;
+    })
+    .await;
+    let leader = scene.leader(1, Component::KubeControllerManager).await;
+    unnoticed(scene, "the leading controller-manager out of memory", 1, async || {
+        scene.kill_for_memory(&leader).await;
     })
     .await;
     // Where an API server is and no leader of etcd: that one's going is measured elsewhere, it cannot go unnoticed.
@@ -48,12 +52,10 @@ async fn nobody_notices_that_api_servers_and_controllers_are_replaced() {
     let servers = scene.pods_of(Component::KubeApiserver).await;
     let node = servers.iter().map(node_of).find(|node| *node != node_of(&leads));
     let node = node.unwrap_or_else(|| panic!("{servers:?} are all beside {leads:?}"));
-    unnoticed(&scene, "node drained", node % 3 + 1, async || {
+    unnoticed(scene, "node drained", node % 3 + 1, async || {
         println!("the drain took {:.1?}", scene.drain(node).await);
     })
     .await;
-    one_api_server(&scene).await;
-    stage.cluster.down().await.unwrap();
 }
 
 /// With one replica nothing is lost while it is replaced; killed, it is missed for as long as another process takes to start.

@@ -18,7 +18,7 @@ use std::time::Duration;
 use disruption::Report;
 use end_to_end::eventually;
 use hosted_control_plane::{
-    Helm, Hosted, Load, PodView, Release, Scene, Stage, Status, StatusRow, Tenant, chart, helm_binary,
+    Hosted, Load, PodView, Release, Scene, Status, StatusRow, Tenant, chart, on_three_nodes,
 };
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::DeleteParams;
@@ -29,17 +29,18 @@ use absences::Absences;
 
 /// Besides etcd: 2 API servers, 2 and 2 controllers, 2 certificate-authorities, 1 cluster-bootstrap.
 const OTHERS: usize = 9;
+/// Of etcd, before any change.
+const MEMBERS: usize = 3;
 const LIMIT: Duration = Duration::from_secs(240);
 /// Longer than a member that could go would stay.
 const NOTHING_HAPPENS: Duration = Duration::from_secs(25);
 /// Failed writes for each time that leadership moves (issue 5).
 const FAILED_WRITES: u64 = 2;
 const NOTED: &str = "--set=etcd.pod.annotations.noted=changed";
-const CLAIM: [&str; 2] = ["--set=etcd.storage.size=1Gi", "--set=etcd.quota=512Mi"];
 
 /// A release under test and all that it stands on.
 struct Trial<'a> {
-    stage: &'a Stage,
+    scene: &'a Scene<'a>,
     tenant: &'a Tenant,
     release: &'a Release<'a>,
     hosted: &'a Hosted<'a>,
@@ -48,7 +49,7 @@ struct Trial<'a> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "takes five minutes; cargo xtask test --step hosted-faults"]
 async fn other_settings_reach_one_member_after_the_other_and_broken_ones_only_the_first() {
-    on_three_nodes("rolling", async |trial| {
+    tried("rolling", async |trial| {
         Box::pin(trial.is_rolled()).await;
         Box::pin(trial.gets_an_image_that_does_not_exist()).await;
     })
@@ -58,7 +59,7 @@ async fn other_settings_reach_one_member_after_the_other_and_broken_ones_only_th
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "takes four minutes; cargo xtask test --step hosted-faults"]
 async fn an_update_of_etcd_waits_for_budgets_and_the_management_api_and_says_so() {
-    on_three_nodes("hindered", async |trial| {
+    tried("hindered", async |trial| {
         Box::pin(trial.waits_for_budgets_and_the_management_api()).await;
     })
     .await;
@@ -67,7 +68,7 @@ async fn an_update_of_etcd_waits_for_budgets_and_the_management_api_and_says_so(
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "takes five minutes; cargo xtask test --step hosted-faults"]
 async fn one_value_makes_five_members_of_three_and_one_of_five_and_three_again() {
-    on_three_nodes("scaling", async |trial| {
+    tried("scaling", async |trial| {
         Box::pin(trial.is_scaled(3, 5)).await;
         Box::pin(trial.is_scaled(5, 1)).await;
         Box::pin(trial.is_scaled(1, 3)).await;
@@ -77,28 +78,22 @@ async fn one_value_makes_five_members_of_three_and_one_of_five_and_three_again()
     .await;
 }
 
-async fn on_three_nodes(name: &str, change: impl AsyncFnOnce(Trial<'_>)) {
-    let stage = Stage::up(name, None).await;
-    let tenant = Tenant::new(&stage.cluster.kubeconfig(), "tenant").await;
-    let helm = Helm::new(helm_binary(), tenant.kubeconfig());
-    let release =
-        Release::new(&tenant, &helm, "demo", &[&Release::values_file("values-ha.yaml"), CLAIM[0], CLAIM[1]]);
-    release.install().await;
-    let hosted = Hosted::new(&stage.cluster, &tenant, &release, LIMIT).await;
-    let trial = Trial { stage: &stage, tenant: &tenant, release: &release, hosted: &hosted };
-    trial.scene(3).until_whole(LIMIT).await;
-    change(trial).await;
-    stage.cluster.down().await.unwrap();
+async fn tried(name: &str, change: impl AsyncFnOnce(Trial<'_>)) {
+    let values = Release::values_file("values-ha.yaml");
+    on_three_nodes(name, &[&values], MEMBERS + OTHERS, async |scene, tenant| {
+        change(Trial { scene, tenant, release: scene.release, hosted: scene.hosted }).await;
+    })
+    .await;
 }
 
 impl Trial<'_> {
     fn scene(&self, members: usize) -> Scene<'_> {
         let pods = members + OTHERS;
-        Scene { cluster: &self.stage.cluster, release: self.release, hosted: self.hosted, pods }
+        Scene { cluster: self.scene.cluster, release: self.release, hosted: self.hosted, pods }
     }
 
     async fn load(&self) -> Load {
-        Load::start(&self.stage.cluster, 1, self.hosted).await
+        Load::start(self.scene.cluster, 1, self.hosted).await
     }
 
     fn absences(&self, members: usize) -> Absences {

@@ -13,7 +13,7 @@ use std::time::Duration;
 use disruption::Report;
 use end_to_end::eventually;
 use hosted_control_plane::{
-    Helm, Hosted, Load, PodView, Release, Scene, Stage, Status, StatusRow, Tenant, helm_binary, node_of,
+    Load, PodView, Release, Scene, Status, StatusRow, Tenant, node_of, on_three_nodes,
 };
 use k8s_openapi::api::core::v1::{Node, PersistentVolumeClaim, Pod};
 use kube::api::{Api, DeleteParams};
@@ -42,34 +42,22 @@ const HURT: [Component; 6] = [
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "takes nine minutes; cargo xtask test --step hosted-faults"]
 async fn nothing_acknowledged_is_lost_whatever_happens_to_pods_nodes_and_the_management_cluster() {
-    let stage = Stage::up("healing", None).await;
-    let cluster = &stage.cluster;
-    let tenant = Tenant::new(&cluster.kubeconfig(), "tenant").await;
-    let helm = Helm::new(helm_binary(), tenant.kubeconfig());
-    let release = Release::new(
-        &tenant,
-        &helm,
-        "demo",
-        &[
-            &Release::values_file("values-ha.yaml"),
-            "--set=etcd.storage.size=1Gi",
-            "--set=etcd.quota=512Mi",
-            &format!("--set=etcd.metricsPort={ETCD_METRICS}"),
-        ],
-    );
-    release.install().await;
-    let hosted = Hosted::new(cluster, &tenant, &release, READY_LIMIT).await;
-    let scene = Scene { cluster, release: &release, hosted: &hosted, pods: HIGHLY_AVAILABLE };
-    scene.until_whole(READY_LIMIT).await;
+    let values = Release::values_file("values-ha.yaml");
+    let metrics = format!("--set=etcd.metricsPort={ETCD_METRICS}");
+    on_three_nodes("healing", &[&values, &metrics], HIGHLY_AVAILABLE, async |scene, tenant| {
+        Box::pin(everything_is_hurt(scene, tenant)).await;
+    })
+    .await;
+}
 
-    timed("volume", Box::pin(a_member_loses_its_volume(&scene, &tenant))).await;
-    timed("management", Box::pin(the_management_cluster_is_away(&scene))).await;
-    timed("pods", Box::pin(pods_are_deleted(&scene, &tenant))).await;
-    timed("processes", Box::pin(processes_are_killed(&scene))).await;
-    timed("node", Box::pin(a_node_dies(&scene, &tenant))).await;
-    timed("drain", Box::pin(a_node_is_drained(&scene))).await;
-    timed("dark", Box::pin(all_nodes_die(&scene))).await;
-    stage.cluster.down().await.unwrap();
+async fn everything_is_hurt(scene: &Scene<'_>, tenant: &Tenant) {
+    timed("volume", Box::pin(a_member_loses_its_volume(scene, tenant))).await;
+    timed("management", Box::pin(the_management_cluster_is_away(scene))).await;
+    timed("pods", Box::pin(pods_are_deleted(scene, tenant))).await;
+    timed("processes", Box::pin(processes_are_killed(scene))).await;
+    timed("node", Box::pin(a_node_dies(scene, tenant))).await;
+    timed("drain", Box::pin(a_node_is_drained(scene))).await;
+    timed("dark", Box::pin(all_nodes_die(scene))).await;
 }
 
 async fn timed(what: &str, step: impl Future<Output = ()>) {

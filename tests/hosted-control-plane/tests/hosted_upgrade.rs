@@ -19,8 +19,8 @@ use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, Event};
 use kube::api::{ListParams, Patch, PatchParams};
 use management_cluster::ComponentVersions;
-use naming_contract::Component;
 use naming_contract::objects::VERSION_RECORD_KEY;
+use naming_contract::{Component, ports};
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -208,7 +208,7 @@ impl Upgrade<'_> {
         self.event_of(&row.name, &sentence).await;
         let pod = self.scene.pods_of(Component::KubeApiserver).await;
         let pod = pod.into_iter().find(|pod| pod.name == row.name).expect("it waits");
-        let statusz = self.scene.get(&pod, 8686, "/statusz").await.unwrap();
+        let statusz = self.scene.get(&pod, ports::HEALTH, "/statusz").await.unwrap();
         assert!(statusz.contains(&sentence), "{statusz}");
         assert_eq!(pod.restarts, 0, "{pod:?}");
         self.all_old_ones_serve().await;

@@ -113,6 +113,12 @@ pub(crate) struct UpArguments {
     /// Directory with what nodes run
     #[arg(long, env = "PILOTHOUSE_NODE_TOOLS", value_name = "DIR")]
     node_tools: PathBuf,
+    /// Enforce network policies, by Cilium, whose first build takes some minutes
+    #[arg(long, requires = "policy_tools")]
+    enforce_policies: bool,
+    /// Directory with what enforces network policies
+    #[arg(long, env = "PILOTHOUSE_POLICY_TOOLS", value_name = "DIR")]
+    policy_tools: Option<PathBuf>,
     /// Where built images are kept between runs [default: ~/.cache/pilothouse/images]
     #[arg(long, value_name = "DIR")]
     image_cache: Option<PathBuf>,
@@ -144,6 +150,7 @@ impl UpArguments {
             ours: absolute(self.binaries.or(own).unwrap_or_default()),
             components: absolute(self.components),
             node_tools: absolute(self.node_tools),
+            policy_tools: self.policy_tools.filter(|_| self.enforce_policies).map(absolute),
         };
         let image_cache = self.image_cache.unwrap_or_else(default_image_cache);
         let monitor =

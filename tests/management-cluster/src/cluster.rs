@@ -115,7 +115,7 @@ impl ManagementCluster {
         let begun = OffsetDateTime::now_utc();
         let joined = self.nodes().map(|node| async move {
             node.enrol(&self.record, &self.layout, wire_now).await?;
-            node.join().await
+            node.join(&self.record).await
         });
         try_join_all(joined).await?;
         self.apply_own_objects().await?;
@@ -129,7 +129,8 @@ impl ManagementCluster {
     }
 
     async fn apply_own_objects(&self) -> Result<()> {
-        let list = objects::all(&self.record.numbers(), self.record.volumes_per_node);
+        let enforced = self.record.binaries.policy_tools.is_some();
+        let list = objects::all(&self.record.numbers(), self.record.volumes_per_node, enforced);
         let file = self.layout.manifests().join("own.json");
         durable_files::write_private(&file, list.to_string().as_bytes())?;
         self.kubectl([OsStr::new("apply"), OsStr::new("--server-side"), OsStr::new("-f"), file.as_os_str()])
@@ -184,7 +185,7 @@ impl ManagementCluster {
         }
         let begun = OffsetDateTime::now_utc();
         node.boot(&self.record, &self.wire(), &[]).await?;
-        node.join().await?;
+        node.join(&self.record).await?;
         self.wait_for_node(&node, begun).await
     }
 

@@ -34,6 +34,11 @@ impl NodeNumber {
         Ipv4Addr::new(10, 90, 0, 10 + self.0)
     }
 
+    /// Its own address towards its Pods, the first of their subnet.
+    pub(crate) fn pod_gateway(self) -> Ipv4Addr {
+        Ipv4Addr::new(10, 244, self.0, 1)
+    }
+
     pub(crate) fn pod_subnet(self) -> String {
         format!("10.244.{}.0/24", self.0)
     }

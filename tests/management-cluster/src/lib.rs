@@ -19,6 +19,7 @@ mod node_configuration;
 mod objects;
 mod options;
 mod pods;
+mod policies;
 mod registry;
 mod specification;
 mod volumes;

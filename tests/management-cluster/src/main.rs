@@ -34,7 +34,7 @@ fn main() -> ExitCode {
         },
     };
     outcome.unwrap_or_else(|error| {
-        eprintln!("management-cluster: {}", chain(&error));
+        eprintln!("management-cluster: {}", telemetry::error_chain(&error));
         ExitCode::FAILURE
     })
 }
@@ -64,7 +64,10 @@ async fn run(action: Action) -> Result<ExitCode> {
         Action::ReviveNode { number, which } => open(&which)?.revive_node(number).await?,
         Action::Volumes { state_directory } => {
             let pool = VolumePool::new(state_directory);
-            match management_cluster::keep_volumes(&pool, |error| eprintln!("{}", chain(error))).await {}
+            match management_cluster::keep_volumes(&pool, |error| {
+                eprintln!("{}", telemetry::error_chain(error));
+            })
+            .await {}
         }
         Action::Init { .. } | Action::AskDns => {}
     }
@@ -94,14 +97,4 @@ async fn up(arguments: UpArguments) -> Result<()> {
 
 fn open(which: &Which) -> Result<ManagementCluster> {
     ManagementCluster::open(&which.directory())
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }

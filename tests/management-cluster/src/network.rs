@@ -26,6 +26,7 @@ pub(crate) async fn connect(
     node: &Machine,
     number: NodeNumber,
     all: &[NodeNumber],
+    policies_enforced: bool,
 ) -> Result<()> {
     let port = format!("port-{}", number.0);
     unplug(wire, &port).await?;
@@ -40,6 +41,11 @@ pub(crate) async fn connect(
         "link set lo up\naddress add {}/{WIRE_PREFIX} dev eth0\nlink set eth0 up\nroute add default via {WIRE_ADDRESS}\n",
         number.address()
     );
+    if policies_enforced {
+        // The plugins give it to this end of every Pod's pair of interfaces, so probes come from it. Cilium lets the node's own
+        // connections in by a mark and by their address, and knows only addresses on the cable.
+        let _ = writeln!(batch, "address add {}/32 dev eth0", number.pod_gateway());
+    }
     let others: Vec<_> = all.iter().copied().filter(|other| *other != number).collect();
     routes(&mut batch, &others);
     ip(node, "network", &batch).await

@@ -12,8 +12,9 @@ use crate::images;
 use crate::layout::{Layout, NodeNumber, WIRE_ADDRESS, volume_name};
 use crate::machine::Machine;
 use crate::network;
-use crate::node_configuration::{CONTAINERD_SOCKET, NodeConfiguration};
+use crate::node_configuration::{self, CONTAINERD_SOCKET, NodeConfiguration};
 use crate::options::{Binaries, SYSTEM_PATH};
+use crate::policies;
 use crate::registry::Record;
 use crate::specification::{MachineSpecification, ServiceSpecification};
 
@@ -60,7 +61,8 @@ impl Node {
     }
 
     async fn finish_boot(&self, record: &Record, wire: &Machine, archives: &[PathBuf]) -> Result<()> {
-        network::connect(wire, &self.machine, self.number, &record.numbers()).await?;
+        let enforced = record.binaries.policy_tools.is_some();
+        network::connect(wire, &self.machine, self.number, &record.numbers(), enforced).await?;
         self.machine.order(&format!("start {CONTAINERD}")).await?;
         self.wait_for_containerd(&record.binaries).await?;
         for archive in archives {
@@ -88,8 +90,9 @@ impl Node {
     }
 
     /// Starts what makes it a node.
-    pub(crate) async fn join(&self) -> Result<()> {
-        for service in [KUBELET, KUBE_PROXY] {
+    pub(crate) async fn join(&self, record: &Record) -> Result<()> {
+        let enforcer = record.binaries.policy_tools.as_ref().map(|_| policies::AGENT);
+        for service in [KUBELET, KUBE_PROXY].into_iter().chain(enforcer) {
             self.machine.order(&format!("start {service}")).await?;
         }
         Ok(())
@@ -145,6 +148,7 @@ impl Node {
         let configuration = NodeConfiguration {
             number: self.number,
             node_tools: &binaries.node_tools,
+            policy_tools: binaries.policy_tools.as_deref(),
             directory: &directory,
             credentials: &self.machine.layout.credentials(),
             cgroup,
@@ -159,6 +163,7 @@ impl Node {
         let layout = &self.machine.layout;
         let own = |inside: &str| (layout.disk(inside), PathBuf::from(inside));
         let setting = |(name, value): (&str, &str)| (Path::new("/proc/sys").join(name), format!("{value}\n"));
+        let of_policies = binaries.policy_tools.iter().flat_map(|_| policies::KERNEL_SETTINGS);
         MachineSpecification {
             hostname: self.machine.name.clone(),
             identity: layout.identity(),
@@ -166,7 +171,7 @@ impl Node {
             logs: layout.logs(),
             disks: vec![own("/var/lib"), own("/var/log")],
             scratch: vec!["/run".into()],
-            pinned: KERNEL_SETTINGS.into_iter().map(setting).collect(),
+            pinned: KERNEL_SETTINGS.into_iter().chain(of_policies).map(setting).collect(),
             network_settings: vec![("/proc/sys/net/ipv4/ip_forward".into(), "1".to_owned())],
             front: None,
             services: self.services(binaries),
@@ -183,7 +188,7 @@ impl Node {
         };
         let file = |name: &str| configuration.join(name).display().to_string();
         let credential = |name: &str| layout.credentials().join(name).display().to_string();
-        vec![
+        let mut services = vec![
             service(CONTAINERD, vec!["--config".to_owned(), file("containerd.toml")]),
             service(
                 KUBELET,
@@ -200,6 +205,13 @@ impl Node {
                 ],
             ),
             service(KUBE_PROXY, vec![format!("--config={}", file("kube-proxy.json"))]),
-        ]
+        ];
+        if let Some(tools) = &binaries.policy_tools {
+            let arguments = [format!("--config={}", file(node_configuration::POLICIES))];
+            let agent = ServiceSpecification::new(policies::AGENT, tools.join(policies::AGENT), arguments);
+            let path = format!("{}:{SYSTEM_PATH}", policies::COMPILER_DIRECTORY);
+            services.push(agent.environment("PATH", path));
+        }
+        services
     }
 }

@@ -8,14 +8,18 @@ use serde_json::{Value, json};
 
 use crate::images::SANDBOX_IMAGE;
 use crate::layout::{CLUSTER_DOMAIN, DNS_ADDRESS, NodeNumber, POD_SUBNET};
+use crate::policies;
 
 pub(crate) const CONTAINERD_SOCKET: &str = "/run/containerd/containerd.sock";
+/// The file of the agent that enforces policies.
+pub(crate) const POLICIES: &str = "policies.json";
 
 /// What differs from node to node.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct NodeConfiguration<'a> {
     pub(crate) number: NodeNumber,
     pub(crate) node_tools: &'a Path,
+    pub(crate) policy_tools: Option<&'a Path>,
     /// The directory of these files.
     pub(crate) directory: &'a Path,
     pub(crate) credentials: &'a Path,
@@ -24,15 +28,19 @@ pub(crate) struct NodeConfiguration<'a> {
 
 impl NodeConfiguration<'_> {
     /// All files: name below the directory, and content.
-    pub(crate) fn files(&self) -> [(&'static str, String); 5] {
-        [
+    pub(crate) fn files(&self) -> Vec<(&'static str, String)> {
+        let kubeconfig = self.credentials.join(node_files::KUBELET_KUBECONFIG);
+        let policies = self.policy_tools.map(|tools| policies::configuration(tools, &kubeconfig));
+        let mut files = vec![
             ("containerd.toml", self.containerd()),
             ("cni/10-pods.conflist", pretty(&self.cni())),
             ("kubelet.json", pretty(&self.kubelet())),
             ("kube-proxy.json", pretty(&self.kube_proxy())),
             // Nothing outside the cluster can be resolved.
             ("resolv.conf", String::new()),
-        ]
+        ];
+        files.extend(policies.map(|policies| (POLICIES, pretty(&policies))));
+        files
     }
 
     fn containerd(&self) -> String {
@@ -52,7 +60,7 @@ sandbox = "{SANDBOX_IMAGE}"
 restrict_oom_score_adj = true
 
 [plugins.'io.containerd.cri.v1.runtime'.cni]
-bin_dirs = ["{tools}"]
+bin_dirs = {tools:?}
 conf_dir = "{directory}/cni"
 
 [plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc]
@@ -61,31 +69,29 @@ runtime_type = "io.containerd.runc.v2"
 [plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc.options]
 SystemdCgroup = false
 "#,
-            tools = self.node_tools.display(),
+            tools = [Some(self.node_tools), self.policy_tools].into_iter().flatten().collect::<Vec<_>>(),
             directory = self.directory.display(),
         )
     }
 
     /// Routed, not bridged: a Pod that reaches itself or its neighbour through a Service then needs no `br_netfilter`.
     fn cni(&self) -> Value {
-        json!({
-            "cniVersion": "1.0.0",
-            "name": "pods",
-            "plugins": [
-                {
-                    "type": "ptp",
-                    "ipMasq": false,
-                    "mtu": 1500,
-                    "ipam": {
-                        "type": "host-local",
-                        "ranges": [[{ "subnet": self.number.pod_subnet() }]],
-                        "routes": [{ "dst": "0.0.0.0/0" }],
-                        "dataDir": "/var/lib/cni/networks",
-                    },
+        let mut plugins = vec![
+            json!({
+                "type": "ptp",
+                "ipMasq": false,
+                "mtu": 1500,
+                "ipam": {
+                    "type": "host-local",
+                    "ranges": [[{ "subnet": self.number.pod_subnet() }]],
+                    "routes": [{ "dst": "0.0.0.0/0" }],
+                    "dataDir": "/var/lib/cni/networks",
                 },
-                { "type": "portmap", "capabilities": { "portMappings": true }, "backend": "nftables" },
-            ],
-        })
+            }),
+            json!({ "type": "portmap", "capabilities": { "portMappings": true }, "backend": "nftables" }),
+        ];
+        plugins.extend(self.policy_tools.map(|_| policies::plugin()));
+        json!({ "cniVersion": "1.0.0", "name": "pods", "plugins": plugins })
     }
 
     fn kubelet(&self) -> Value {
@@ -153,10 +159,11 @@ fn pretty(value: &Value) -> String {
 mod tests {
     use super::*;
 
-    fn files() -> [(&'static str, String); 5] {
+    fn files(policy_tools: Option<&Path>) -> Vec<(&'static str, String)> {
         NodeConfiguration {
             number: NodeNumber(2),
             node_tools: Path::new("/tools"),
+            policy_tools,
             directory: Path::new("/state/machines/node-2/configuration"),
             credentials: Path::new("/state/machines/node-2/credentials"),
             cgroup: "/pilothouse-management/node-2",
@@ -166,8 +173,9 @@ mod tests {
 
     #[test]
     fn a_node_changes_nothing_that_is_the_whole_machines() {
-        let [_, _, (_, kubelet), (_, proxy), _] = files();
-        let proxy: Value = serde_json::from_str(&proxy).unwrap();
+        let files = files(None);
+        let [_, _, (_, kubelet), (_, proxy), _] = files.as_slice() else { panic!("{files:?}") };
+        let proxy: Value = serde_json::from_str(proxy).unwrap();
         assert_eq!(proxy["conntrack"]["maxPerCore"], 0);
         assert_eq!(proxy["conntrack"]["min"], 0);
         assert!(kubelet.contains("\"/pilothouse-management/node-2\""));
@@ -175,7 +183,18 @@ mod tests {
 
     #[test]
     fn pods_of_a_node_have_addresses_of_the_node() {
-        let [_, (_, cni), ..] = files();
+        let files = files(None);
+        let cni = &files[1].1;
         assert!(cni.contains("10.244.2.0/24"), "{cni}");
+        assert!(!cni.contains(policies::PLUGIN), "{cni}");
+    }
+
+    #[test]
+    fn whoever_enforces_policies_sees_every_pod_last() {
+        let files = files(Some(Path::new("/policies")));
+        assert!(files[0].1.contains(r#"bin_dirs = ["/tools", "/policies"]"#), "{}", files[0].1);
+        let cni: Value = serde_json::from_str(&files[1].1).unwrap();
+        assert_eq!(cni["plugins"].as_array().unwrap().last().unwrap()["type"], policies::PLUGIN);
+        assert_eq!(files.last().unwrap().0, POLICIES);
     }
 }

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use crate::images::DNS_IMAGE;
 use crate::layout::{CLUSTER_DOMAIN, DNS_ADDRESS, NodeNumber, STORAGE_CLASS, volume_inside, volume_name};
+use crate::policies;
 
 /// What every volume claims to hold; nothing enforces it.
 const VOLUME_CAPACITY: &str = "16Gi";
@@ -14,8 +15,9 @@ pub(crate) const POOL_LABEL: &str = "pilothouse.test/pool";
 pub(crate) const NODE_LABEL: &str = "pilothouse.test/node";
 
 /// Everything, as one list for `kubectl apply`.
-pub(crate) fn all(nodes: &[NodeNumber], volumes_per_node: u32) -> Value {
-    let mut items = vec![storage_class()];
+pub(crate) fn all(nodes: &[NodeNumber], volumes_per_node: u32, policies_enforced: bool) -> Value {
+    let mut items = if policies_enforced { policies::objects() } else { Vec::new() };
+    items.push(storage_class());
     items.extend(nodes.iter().flat_map(|node| (1..=volumes_per_node).map(|index| volume(*node, index))));
     items.extend(cluster_dns());
     json!({ "apiVersion": "v1", "kind": "List", "items": items })
@@ -163,7 +165,7 @@ mod tests {
 
     #[test]
     fn every_node_has_its_pool() {
-        let list = all(&[NodeNumber(1), NodeNumber(2)], 3);
+        let list = all(&[NodeNumber(1), NodeNumber(2)], 3, false);
         let volumes: Vec<_> = list["items"]
             .as_array()
             .unwrap()

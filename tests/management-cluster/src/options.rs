@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::error::{ClusterError, Result};
+use crate::policies;
 
 /// Where the programs are.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -15,6 +16,8 @@ pub struct Binaries {
     pub components: PathBuf,
     /// The nodes': what `cargo xtask components --tools node` prints.
     pub node_tools: PathBuf,
+    /// What makes nodes enforce network policies: what `cargo xtask components --tools policies` prints. None: nothing does.
+    pub policy_tools: Option<PathBuf>,
 }
 
 /// How soon a dead node is noticed and its Pods replaced. Say these beside every number that you measure with them.
@@ -123,6 +126,16 @@ impl Options {
         }
         for program in ["runc", "nsenter", "unshare", "ip", "nft", "buildah", "mount"] {
             find(program)?;
+        }
+        let Some(tools) = &self.binaries.policy_tools else { return Ok(()) };
+        find("iptables")?;
+        for needed in [tools.join(policies::AGENT), Path::new(policies::COMPILER_DIRECTORY).join("clang")] {
+            if !needed.is_file() {
+                return refuse(format!(
+                    "{} is missing, without which no policies are enforced",
+                    needed.display()
+                ));
+            }
         }
         Ok(())
     }

@@ -21,6 +21,7 @@ fn options(directory: &Path) -> Options {
         )
     };
     let binaries = Binaries {
+        policy_tools: None,
         ours: set("PILOTHOUSE_BINARIES"),
         components: set("PILOTHOUSE_COMPONENTS"),
         node_tools: set("PILOTHOUSE_NODE_TOOLS"),

@@ -1,29 +1,40 @@
-//! How each fault is done to the processes of a running control plane.
+//! How each event is made to befall a running control plane.
 //! Refuses to signal a pid that may be somebody else's by now.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
+use certificates::Rotated;
 use end_to_end::{ControlPlane, Instance, eventually};
 use process_control::{ProcessHandle, ProcessIdentity, Signal};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use crate::plan::{Fault, Process};
+use crate::network::Wrong;
+use crate::plan::{Event, Process};
+use crate::small_volume::SmallVolume;
 
 /// Whoever is to lose his data waits so long until all members have theirs.
 const WHOLE_LIMIT: Duration = Duration::from_secs(120);
 /// A process that is just being started again.
 const THERE_LIMIT: Duration = Duration::from_secs(30);
 
-/// Processes that are frozen for now; they go on when this is dropped.
+/// What goes wrong for a while; it is over when this is dropped.
 #[derive(Default)]
-pub(crate) struct Frozen(JoinSet<()>);
+pub(crate) struct Passing(JoinSet<()>);
 
-impl Frozen {
-    /// Waits until all go on again.
+impl Passing {
+    /// Waits until all of it is over.
     pub(crate) async fn over(&mut self) {
         while self.0.join_next().await.is_some() {}
+    }
+
+    fn add(&mut self, wrong: impl Send + 'static, lasts: Duration) {
+        self.0.spawn(async move {
+            sleep(lasts).await;
+            drop(wrong);
+        });
     }
 }
 
@@ -36,9 +47,23 @@ impl Drop for Stopped {
     }
 }
 
-pub(crate) async fn befall(plane: &ControlPlane, fault: &Fault, frozen: &mut Frozen) {
-    match fault {
-        Fault::Kill(victims) => {
+/// What events are made with.
+pub(crate) struct Means {
+    /// Where the members of etcd listen for each other, by name.
+    pub(crate) peer_ports: BTreeMap<String, u16>,
+    /// The member whose volume is small, and that.
+    pub(crate) small: (String, SmallVolume),
+}
+
+/// Gives what is being replaced from now on.
+pub(crate) async fn befall(
+    plane: &ControlPlane,
+    event: &Event,
+    Means { peer_ports, small }: &Means,
+    passing: &mut Passing,
+) -> Option<Rotated> {
+    match event {
+        Event::Kill(victims) => {
             let instances = instances(plane).await;
             let handles: Vec<ProcessHandle> =
                 victims.iter().filter_map(|(name, process)| open(&instances, name, *process)).collect();
@@ -46,27 +71,65 @@ pub(crate) async fn befall(plane: &ControlPlane, fault: &Fault, frozen: &mut Fro
                 let _gone = handle.signal(Signal::SIGKILL);
             }
         }
-        Fault::Freeze { instance, process, lasts } => {
-            let Some(handle) = open(&instances(plane).await, instance, *process) else { return };
+        Event::Freeze { instance, process, lasts } => {
+            let handle = open(&instances(plane).await, instance, *process)?;
             let _gone = handle.signal(Signal::SIGSTOP);
-            let (stopped, lasts) = (Stopped(handle), *lasts);
-            frozen.0.spawn(async move {
-                sleep(lasts).await;
-                drop(stopped);
-            });
+            passing.add(Stopped(handle), *lasts);
         }
-        Fault::Stop(instance) => {
+        Event::Stop(instance) => {
             if let Some(handle) = open(&instances(plane).await, instance, Process::Supervisor) {
                 let _gone = handle.signal(Signal::SIGTERM);
             }
         }
-        Fault::LoseVolume(member) => lose_volume(plane, member, frozen).await,
+        Event::LoseVolume(member) => {
+            passing.over().await;
+            let elsewhere = plane.state_directory().with_extension("lost");
+            let graveyard = if *member == small.0 { small.1.graveyard() } else { elsewhere };
+            lose_volume(plane, member, |data| empty(data, &graveyard)).await;
+        }
+        Event::FillVolume { lasts, .. } => passing.add(small.1.fill(), *lasts),
+        Event::SlowVolume { writes, lasts, .. } => passing.add(small.1.slow(*writes), *lasts),
+        Event::Standstill { instances: still, lasts } => {
+            let running = instances(plane).await;
+            let both = still.iter().flat_map(|name| [(name, Process::Supervisor), (name, Process::Child)]);
+            for handle in both.filter_map(|(name, process)| open(&running, name, process)) {
+                let _gone = handle.signal(Signal::SIGSTOP);
+                passing.add(Stopped(handle), *lasts);
+            }
+        }
+        Event::CutOff { member, lasts } => passing.add(Wrong::lossy(&[peer_ports[member]], 100), *lasts),
+        Event::Loss { percent, lasts } => {
+            let ports: Vec<u16> = peer_ports.values().copied().collect();
+            passing.add(Wrong::lossy(&ports, *percent), *lasts);
+        }
+        Event::Rotate(what) => {
+            let (code, output, error) = plane.command(&["rotate", subcommand(*what)]).await;
+            println!("  {code}: {}", [output, error].concat().trim());
+            return (code == 0).then_some(*what);
+        }
+    }
+    None
+}
+
+fn subcommand(what: Rotated) -> &'static str {
+    match what {
+        Rotated::ServiceAccount => "service-account-key",
+        Rotated::Encryption => "encryption-key",
+        Rotated::CertificateAuthorities => "certificate-authorities",
     }
 }
 
+/// Gives a member a small volume in the place of the one it has, whose data it loses by that.
+pub(crate) async fn small_volume(plane: &ControlPlane, member: &str) -> SmallVolume {
+    let root = plane.state_directory().with_extension("small");
+    let mut small = None;
+    lose_volume(plane, member, |data| small = Some(SmallVolume::over(data, root.clone()))).await;
+    plane.until_ready(WHOLE_LIMIT).await;
+    small.expect("it was lost")
+}
+
 /// Together with its processes, as a volume goes with its node.
-async fn lose_volume(plane: &ControlPlane, member: &str, frozen: &mut Frozen) {
-    frozen.over().await;
+async fn lose_volume(plane: &ControlPlane, member: &str, lose: impl FnOnce(&Path)) {
     let is_etcd = |instance: &&Instance| instance.component == "etcd";
     let all = |instances: &[Instance]| instances.iter().filter(is_etcd).all(|instance| instance.ready);
     let instances = plane.until("all members of etcd have their data", WHOLE_LIMIT, all).await;
@@ -79,7 +142,7 @@ async fn lose_volume(plane: &ControlPlane, member: &str, frozen: &mut Frozen) {
             handle.ended().await.expect("its end can be waited for");
         }
     }
-    empty(&data, &plane.state_directory().with_extension("lost"));
+    lose(&data);
 }
 
 /// At once for who is started again meanwhile: deleting takes longer than a start.

@@ -1,4 +1,4 @@
-//! Seeded faults at random moments under load, and what must never come of them: a lost write, a missed event, two leaders,
+//! Seeded faults at random moments under load, while keys and CAs are replaced, and what must never come of them: a lost write, a missed event, two leaders,
 //! members of etcd that differ, a control plane that does not come back. The same seed gives the same plan.
 //! Refuses fakes, and faults that nothing can survive: data is lost of one member at a time, when all others have theirs.
 #![allow(
@@ -9,9 +9,12 @@
 )]
 
 mod faults;
+mod network;
 mod plan;
 mod replicas;
 mod run;
+mod small_volume;
 
-pub use plan::{Fault, Plan, Process, Step};
+pub use network::in_own_namespaces;
+pub use plan::{Event, Plan, Process, Step};
 pub use run::{Outcome, run};

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use clap::Parser;
+use robustness::in_own_namespaces;
 
-/// Faults at random moments under load.
+/// Faults at random moments under load, while keys and CAs are replaced. Needs root, for a network of its own.
 #[derive(Debug, Parser)]
 struct Arguments {
     /// The seed of the first run; the next ones follow it. A random one if it is not given
@@ -21,13 +22,13 @@ struct Arguments {
     seconds: u64,
 }
 
-#[tokio::main(flavor = "multi_thread", worker_threads = 2)]
-async fn main() -> Result<()> {
+fn main() -> Result<()> {
     let arguments = Arguments::parse();
     let first = arguments.seed.unwrap_or_else(|| rand::random::<u32>().into());
     for run in 0..arguments.runs {
         let seed = first.wrapping_add(run);
-        let outcome = robustness::run(seed, Duration::from_secs(arguments.seconds)).await;
+        let outcome =
+            in_own_namespaces(async || robustness::run(seed, Duration::from_secs(arguments.seconds)).await);
         println!("{}", outcome.text());
         let broken = outcome.broken();
         if !broken.is_empty() {

@@ -1,5 +1,6 @@
 //! Whether all members of etcd are of one cluster and hold the same, by etcd's own hash of all keys at one revision.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
@@ -31,14 +32,20 @@ struct Header {
     revision: i64,
 }
 
-/// Where clients reach the members, from the flags that they run with.
+/// Where clients reach the members.
 pub(crate) fn client_urls(instances: &[Instance]) -> Vec<String> {
+    flags(instances, "--advertise-client-urls=").into_values().collect()
+}
+
+/// A flag of each member, by name, as they run with it.
+pub(crate) fn flags(instances: &[Instance], flag: &str) -> BTreeMap<String, String> {
     let members = instances.iter().filter(|instance| instance.component == "etcd");
-    let url = |instance: &Instance| {
+    let value = |instance: &Instance| {
         let line = std::fs::read_to_string(format!("/proc/{}/cmdline", instance.pid?)).ok()?;
-        line.split('\0').find_map(|flag| flag.strip_prefix("--advertise-client-urls=")).map(str::to_owned)
+        line.split('\0').find_map(|given| given.strip_prefix(flag)).map(str::to_owned)
     };
-    members.map(|member| url(member).unwrap_or_else(|| panic!("no etcd runs: {member:?}"))).collect()
+    let value = |member| value(member).unwrap_or_else(|| panic!("no etcd runs with {flag}: {member:?}"));
+    members.map(|member| (member.name.clone(), value(member))).collect()
 }
 
 /// All members' client URLs must answer; the error says what differs.

@@ -1,16 +1,47 @@
 //! Seeds that are run every time: a few for breadth, and each that ever broke a promise.
 #![allow(clippy::print_stdout, reason = "measurements are printed")]
 
+use std::collections::HashSet;
 use std::time::Duration;
 
-/// Seeds and the seconds of their plans. A bug that was found goes here with what it was.
-const SEEDS: [(u64, u64); 2] = [(1, 45), (2, 45)];
+use certificates::Rotated;
+use robustness::{Event, Plan, in_own_namespaces};
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+/// Seeds and the seconds of their plans. A bug that was found goes here with what it was.
+const SEEDS: [(u64, u64); 2] = [(3, 45), (6, 45)];
+
+/// As `pilothouse up` makes them.
+const INSTANCES: [&str; 11] = [
+    "certificate-authority-0",
+    "etcd-0",
+    "etcd-1",
+    "etcd-2",
+    "kube-apiserver-0",
+    "kube-apiserver-1",
+    "kube-controller-manager-0",
+    "kube-controller-manager-1",
+    "kube-scheduler-0",
+    "kube-scheduler-1",
+    "cluster-bootstrap-0",
+];
+
+#[test]
+fn what_is_run_every_time_has_every_kind_of_event() {
+    let instances = INSTANCES.map(str::to_owned);
+    let plans = SEEDS.map(|(seed, seconds)| Plan::new(seed, &instances, Duration::from_secs(seconds)));
+    let events = || plans.iter().flat_map(|plan| &plan.steps).map(|step| &step.event);
+    let kinds: HashSet<_> = events().map(std::mem::discriminant).collect();
+    assert_eq!(kinds.len(), Event::KINDS);
+    for what in Rotated::ALL {
+        assert!(events().any(|event| *event == Event::Rotate(what)), "{what:?}");
+    }
+}
+
+#[test]
 #[ignore = "needs the real binaries; cargo xtask test --step robustness"]
-async fn whatever_happens_no_promise_is_broken() {
+fn whatever_happens_no_promise_is_broken() {
     for (seed, seconds) in SEEDS {
-        let outcome = robustness::run(seed, Duration::from_secs(seconds)).await;
+        let outcome = in_own_namespaces(async || robustness::run(seed, Duration::from_secs(seconds)).await);
         println!("{}", outcome.text());
         assert_eq!(outcome.broken(), [""; 0], "seed {seed}: {}", outcome.report.text());
     }

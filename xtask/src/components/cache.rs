@@ -70,9 +70,9 @@ pub(crate) fn link_set(directory: &Path, recipes: &[Recipe]) -> Result<()> {
     }
     Ok(())
 }
-/// Whether every link of the set is there and leads to a binary.
+/// Whether every link of the set is there and leads to what was built.
 pub(crate) fn is_complete(directory: &Path, recipes: &[Recipe]) -> bool {
-    recipes.iter().all(|recipe| directory.join(&recipe.name).is_file())
+    recipes.iter().all(|recipe| directory.join(&recipe.name).exists())
 }
 
 /// Puts copies of a set's binaries into a directory of the user's choice.
@@ -107,6 +107,7 @@ mod tests {
             linker_flags: String::new(),
             tags: "",
             built_in: built_in.to_owned(),
+            copied_from: "",
         }
     }
 

@@ -80,7 +80,7 @@ fn build_set(set: &ComponentSet) -> Result<PathBuf> {
     for (index, recipe) in recipes.iter().enumerate() {
         let place = cache.binary(recipe);
         let title = format!("[{}/{}] {} {}", index + 1, recipes.len(), recipe.name, recipe.version);
-        if place.is_file() {
+        if place.exists() {
             eprintln!("{title}: already built");
         } else {
             build::build(recipe, &place, &title)?;

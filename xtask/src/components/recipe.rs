@@ -17,14 +17,17 @@ const VERSION_PACKAGES: [&str; 2] = ["k8s.io/component-base/version", "k8s.io/cl
 /// The tags of upstream's own release builds: without them the linker keeps gRPC's tracing, and with it all methods.
 const KUBERNETES_TAGS: &str = "selinux,notest,grpcnotrace";
 
+#[derive(Clone)]
 pub(crate) struct Recipe {
     /// The binary's file name.
     pub(crate) name: String,
     pub(crate) version: String,
     /// The folder of the go.mod.
     pub(crate) folder: PathBuf,
-    /// An import path or, for our fake cloud controller manager, a file.
+    /// An import path or, for our fake cloud controller manager, a file; for a copy, the folder below the module.
     pub(crate) package: String,
+    /// The module of which a folder is copied as it is, where nothing is to be built.
+    pub(crate) copied_from: &'static str,
     pub(crate) linker_flags: String,
     pub(crate) tags: &'static str,
     /// The directory below the cache's that holds it: project, version and fingerprint.
@@ -47,6 +50,8 @@ pub(crate) struct Source {
     pub(crate) tags: &'static str,
     /// The only binary's name, where upstream's does not tell which one it is.
     pub(crate) binary: &'static str,
+    /// A folder of the module that its programs read when they run.
+    pub(crate) data: &'static str,
 }
 
 impl Source {
@@ -61,6 +66,7 @@ impl Source {
             is_kubernetes: false,
             tags: "",
             binary: "",
+            data: "",
         }
     }
 
@@ -104,11 +110,16 @@ impl Recipe {
                 linker_flags,
                 tags: source.tags,
                 built_in,
+                copied_from: "",
             }]);
         }
         let mut recipes = recipes(module, &version, &linker_flags, source.tags, &built_in);
         if let ([only], false) = (recipes.as_mut_slice(), source.binary.is_empty()) {
             source.binary.clone_into(&mut only.name);
+        }
+        if let (Some(first), false) = (recipes.first(), source.data.is_empty()) {
+            let (name, package) = (source.data.to_owned(), source.data.to_owned());
+            recipes.insert(0, Self { name, package, copied_from: source.module, ..first.clone() });
         }
         Ok(recipes)
     }
@@ -148,6 +159,7 @@ fn kubernetes(release: &Release) -> Result<Vec<Recipe>> {
         linker_flags,
         tags: KUBERNETES_TAGS,
         built_in,
+        copied_from: "",
     });
     Ok(recipes)
 }
@@ -167,14 +179,17 @@ fn recipes(
         linker_flags: linker_flags.to_owned(),
         tags,
         built_in: built_in.to_owned(),
+        copied_from: "",
     };
     module.tools.iter().map(recipe).collect()
 }
 
-/// The last element of the import path that is not a major version; etcd alone is named otherwise.
+/// The last element of the import path that is not a major version; two are named otherwise.
 fn binary_name(package: &str) -> String {
-    if package == "go.etcd.io/etcd/server/v3" {
-        return "etcd".to_owned();
+    match package {
+        "go.etcd.io/etcd/server/v3" => return "etcd".to_owned(),
+        "github.com/cilium/cilium/daemon" => return "cilium-agent".to_owned(),
+        _ => {}
     }
     let is_major = |element: &str| {
         element.strip_prefix('v').is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))

@@ -25,6 +25,8 @@ pub(crate) enum Tools {
     Node,
     /// What checks and installs the chart: helm-3, helm-4, helm-unittest, kubeconform.
     Chart,
+    /// What enforces network policies on a node: Cilium's agent and CNI plugin, and its programs for the kernel as source.
+    Policies,
 }
 
 const PAUSE_VERSION: &str = "1.0.0";
@@ -82,6 +84,13 @@ const CHART: [Source; 4] = [
     },
 ];
 
+const POLICIES: [Source; 1] = [Source {
+    module: "github.com/cilium/cilium",
+    version_variable: "github.com/cilium/cilium/pkg/version.ciliumVersion",
+    data: "bpf",
+    ..Source::folder("cilium")
+}];
+
 impl ComponentSet {
     /// All that a control plane of this release consists of.
     pub(crate) fn of_release(release: &Release) -> Result<Self> {
@@ -98,6 +107,7 @@ impl ComponentSet {
         let (title, name, sources): (_, _, Vec<&Source>) = match tools {
             Tools::Node => ("a node", "node", [&PAUSE].into_iter().chain(&NODE).collect()),
             Tools::Chart => ("the chart's tools", "chart", CHART.iter().collect()),
+            Tools::Policies => ("what enforces policies", "policies", POLICIES.iter().collect()),
         };
         let mut recipes = Vec::new();
         let mut minimum_go = String::new();
@@ -123,6 +133,7 @@ mod tests {
     #[test]
     fn sets_hold_what_they_promise() {
         assert_eq!(names(Tools::Chart), ["kubeconform", "helm-4", "helm-3", "helm-unittest"]);
+        assert_eq!(names(Tools::Policies), ["bpf", "cilium-agent", "cilium-cni"]);
         let node = names(Tools::Node);
         for name in
             ["kubelet", "kube-proxy", "containerd", "containerd-shim-runc-v2", "ctr", "coredns", "pause"]

@@ -24,8 +24,9 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let release = Release::pinned(&arguments.kubernetes)?;
-    machine::prepare(Purpose::Tests, &release.minimum_go())?;
     let chosen = chosen(&arguments.steps);
+    let on_request = chosen.iter().any(|step| ON_REQUEST.contains(&step.name));
+    machine::prepare(if on_request { Purpose::Policies } else { Purpose::Tests }, &release.minimum_go())?;
     let scratch = Scratch::claim()?;
     let run = Run { release, scratch: scratch.path() };
     let report = run_steps(&chosen, |step| (step.run)(&run));

@@ -67,7 +67,7 @@ pub(super) const STEPS: [Step; 13] = [
     },
     Step {
         name: "hosted-faults",
-        purpose: "dying Pods, volumes and nodes under load, upgrades, and tenants beside each other",
+        purpose: "dying Pods, volumes and nodes under load, upgrades, enforced policies, and tenants beside each other",
         run: hosted_faults,
     },
 ];
@@ -112,10 +112,13 @@ fn end_to_end(run: &Run<'_>) -> Result<()> {
     let mut renewal = of_end_to_end()?;
     let renewal = renewal.args(["--", "--ignored", "--nocapture", "--skip", UPGRADE]).stdin(Stdio::null());
     let mut renewal = renewal.spawn().context("cannot start the test of late renewals")?;
-    let others = single_crates(run).and_then(|()| {
-        program::run(of_end_to_end()?.args(["--no-fail-fast", "--", "--test-threads=1", "--nocapture"]))
+    // One failure must not hide another: that would cost whoever mends it a run each.
+    let crates = single_crates(run);
+    let others = of_end_to_end().and_then(|mut command| {
+        program::run(command.args(["--no-fail-fast", "--", "--test-threads=1", "--nocapture"]))
     });
     let renewal = renewal.wait().context("cannot wait for the test of late renewals")?;
+    crates?;
     others?;
     ensure!(renewal.success(), "the test of late renewals failed: {renewal}");
     Ok(())
@@ -125,7 +128,7 @@ fn end_to_end(run: &Run<'_>) -> Result<()> {
 fn single_crates(run: &Run<'_>) -> Result<()> {
     let others = [END_TO_END, CHART_CONTRACT, HOSTED, NODES, ROBUSTNESS];
     let mut command = tests(run, |package| !others.contains(&package.name.as_str()))?;
-    program::run(command.args(["--lib", "--", "--ignored", "--test-threads=1"]))
+    program::run(command.args(["--lib", "--no-fail-fast", "--", "--ignored", "--test-threads=1"]))
 }
 
 /// `cargo xtask robustness` does the same with other seeds.
@@ -160,6 +163,7 @@ fn hosted(run: &Run<'_>, before: Option<&Path>) -> Result<()> {
     command.args(["--no-fail-fast", "--", "--test-threads=1", "--nocapture"]);
     if let Some(before) = before {
         command.env("PILOTHOUSE_UPGRADE_FROM", before).arg("--ignored");
+        command.env("PILOTHOUSE_POLICY_TOOLS", components::ensure_tools(Tools::Policies)?);
     }
     program::run(&mut command)
 }

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use end_to_end::free_port;
 use etcd_client::{Client, GetOptions};
 use health_endpoints::{HealthClient, StatusDocument};
 use mutual_tls::{TlsFiles, etcd_client};
@@ -48,7 +49,11 @@ impl Cluster {
         let pki = Pki::new();
         pki.publish(&directory.path().join("trust"));
         let members: Vec<Member> = (0..size)
-            .map(|ordinal| Member { name: format!("etcd-{ordinal}"), ports: free_ports(), process: None })
+            .map(|ordinal| Member {
+                name: format!("etcd-{ordinal}"),
+                ports: std::array::from_fn(|_| free_port()),
+                process: None,
+            })
             .collect();
         for member in &members {
             pki.equip(&directory.path().join(&member.name).join("runtime"), &member.name);
@@ -408,10 +413,4 @@ pub(crate) async fn ended(mut process: Child, input: Vec<u8>) -> (i32, String) {
     })
     .await
     .unwrap()
-}
-
-fn free_ports() -> [u16; 4] {
-    let listeners: Vec<TcpListener> = (0..4).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-    let ports: Vec<u16> = listeners.iter().map(|listener| listener.local_addr().unwrap().port()).collect();
-    ports.try_into().unwrap()
 }

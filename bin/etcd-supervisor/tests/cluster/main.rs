@@ -1,4 +1,5 @@
-//! Real supervisors and real etcds: founding, lost data, lost majorities and the way out of them, removed members, frozen members, stops.
+//! Real supervisors and real etcds: founding, lost data, lost majorities and the way out of them, removed members, frozen members, stops,
+//! databases that are full or mostly free.
 
 #![allow(
     clippy::expect_used,
@@ -12,3 +13,4 @@ mod harness;
 mod pki;
 mod recovery;
 mod scenarios;
+mod space;

@@ -286,32 +286,6 @@ async fn damaged_data_is_set_aside_and_replaced_when_the_others_have_quorum() {
     assert!(aside, "the damaged data is kept");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs PILOTHOUSE_COMPONENTS"]
-async fn a_full_quota_is_emptied_of_history_and_disarmed() {
-    let mut cluster = Cluster::new(1, &["--quota-backend-bytes", "16777216"]);
-    cluster.start_all();
-    cluster.until_whole(SOON).await;
-    let mut client = cluster.client_of(0).await;
-    let value = vec![b'x'; 1024 * 1024];
-    let mut refused = false;
-    for _ in 0..40 {
-        refused |= client
-            .put("same", value.clone(), None)
-            .await
-            .is_err_and(|error| error.to_string().contains("space"));
-    }
-    assert!(refused, "the alarm never came");
-    let deadline = tokio::time::Instant::now() + SOON;
-    while client.put("after", "alarm", None).await.is_err() {
-        assert!(tokio::time::Instant::now() < deadline, "{}", cluster.log(0));
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
-    cluster
-        .until("no alarm told", seconds(15), |all| all.iter().all(|it| !it.details.contains_key("alarm")))
-        .await;
-}
-
 /// Faults at random moments, also in the middle of a rejoin; never more than one member is without its data.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs PILOTHOUSE_COMPONENTS"]

@@ -13,11 +13,12 @@ use tokio::sync::Notify;
 
 use super::Release;
 use super::secret_contents::Data;
-use super::secret_set::{Kept, ORDER};
+use super::secret_set::ORDER;
 use super::secret_store::SecretStore;
 use super::tend::{TendError, Tended, tend};
 use crate::AuthorityKeys;
 use crate::founding::MANIFEST;
+use crate::kept::Kept;
 
 impl Release {
     /// Keeps them, for ever; the first stands for all as for when to look at once.
@@ -27,7 +28,7 @@ impl Release {
         keys: &AuthorityKeys,
         contents: &RefCell<BTreeMap<Kept, Data>>,
     ) -> std::convert::Infallible {
-        let (first, never) = (ORDER[0].name(&self.objects), Notify::new());
+        let (first, never) = (ORDER[0].secret(&self.objects), Notify::new());
         tend::<Secret>(
             &self.api,
             &first,
@@ -48,7 +49,7 @@ impl Release {
         let mut tended = Tended::Right;
         let mut changed = Vec::new();
         for kept in ORDER {
-            let name = kept.name(&self.objects);
+            let name = kept.secret(&self.objects);
             let found = find::<Secret>(&self.api, &name).await?;
             if let Some(secret) = &found {
                 self.adopt(keys, contents, kept, secret);

@@ -9,6 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use certificates::identities::{ADMINISTRATOR_USER, ADMINISTRATORS_GROUP};
 use certificates::{Authority, Expected, LeafFacts, Observed, Profile, Requester, Verdict, verdict};
+use health_endpoints::{AuthorityInUse, StatusBoard};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::ObjectMeta;
@@ -32,6 +33,8 @@ const CLUSTER_LABEL: &str = "cluster.x-k8s.io/cluster-name";
 /// Supervisors ask every minute which names their leaves should carry; one that has not asked for so long is no reason
 /// to withhold the address from people.
 const NAMES_TAKEN_UP_WITHIN: Duration = Duration::from_secs(5 * 60);
+/// As which its CA and its signer are told.
+const ON_BOARD: &str = "cluster/kubeconfig";
 /// The line that a comparison leaves out: the key is compared with its certificate instead.
 const KEY_LINE: &str = "client-key-data:";
 
@@ -42,11 +45,13 @@ impl Release {
         keys: &AuthorityKeys,
         issuing: &Issuing,
         instance: &str,
+        board: &StatusBoard,
     ) -> Result<Tended, TendError> {
         let name = self.objects.kubeconfig();
         let anchor = self.owner.reference().await?;
         let present = find::<Secret>(&self.api, &name).await?;
-        let bundle = keys.bundle(Authority::Cluster);
+        let Some(authority) = keys.authority(Authority::Cluster) else { return Ok(Tended::LookAgain) };
+        let (bundle, signer) = (authority.bundle_pem.as_str(), authority.fingerprint.as_str());
         let now = OffsetDateTime::now_utc();
         let Some(server) = self.server(present.as_ref(), bundle).await else { return Ok(Tended::LookAgain) };
         let Some(mut secret) = present else {
@@ -63,11 +68,19 @@ impl Release {
             )));
         }
         let incomplete = self.complete(&mut secret.metadata, anchor.as_ref());
-        let reason = judge(&secret, self.objects.release(), &server, bundle, now);
+        let reason = judge(&secret, self.objects.release(), &server, bundle, signer, now);
         if let Some(reason) = &reason {
+            if !self.is_in_step().await? {
+                return Ok(Tended::LookAgain);
+            }
             secret.data = Some(self.fresh(reason, &server, bundle, issuing, instance, now)?);
-        } else if !incomplete {
-            return Ok(Tended::Right);
+        } else {
+            let in_use =
+                AuthorityInUse { trusted: authority.trusted.clone(), signed_by: vec![signer.to_owned()] };
+            board.authority(ON_BOARD, in_use);
+            if !incomplete {
+                return Ok(Tended::Right);
+            }
         }
         written(replace(&self.api, &secret).await.map(drop))
     }
@@ -143,7 +156,14 @@ fn render(release: &str, server: &str, bundle: &[u8], certificate: &[u8], key: &
 }
 
 /// Why a new one must be written; none while the present one is good.
-fn judge(secret: &Secret, release: &str, server: &str, bundle: &str, now: OffsetDateTime) -> Option<String> {
+fn judge(
+    secret: &Secret,
+    release: &str,
+    server: &str,
+    bundle: &str,
+    signer: &str,
+    now: OffsetDateTime,
+) -> Option<String> {
     let text = text(secret);
     let wrong = |why: &str| Some(why.to_owned());
     let inside = kubeconfig::embedded_certificates(&text);
@@ -165,6 +185,7 @@ fn judge(secret: &Secret, release: &str, server: &str, bundle: &str, now: Offset
         organisation: Some(ADMINISTRATORS_GROUP.to_owned()),
         usages: Profile::Administrator.row().usages.to_vec(),
         names: None,
+        signer: Some(signer.to_owned()),
     };
     match verdict(&Observed::Leaf(facts), &expected, now) {
         Verdict::Good { .. } => None,

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use certificates::{PublishedGenerations, SharedKeySet, WantedKeys};
+use certificates::{PublishedGenerations, Rotated, WantedKeys};
 use health_endpoints::HealthClient;
 use k8s_openapi::api::core::v1::{Pod, Secret};
 use management_api::{find, pods, replace};
@@ -14,12 +14,12 @@ use naming_contract::{Component, labels, ports};
 use time::OffsetDateTime;
 use tokio::sync::Notify;
 
-use super::secret_contents::{Contents, Data, stored_data};
-use super::secret_set::Kept;
+use super::secret_contents::{Contents, Data, stored_data, without_manifest};
 use super::{Release, TendError};
 use crate::AuthorityKeys;
-use crate::founding::STORED_SETS;
-use crate::rotation::{RotationPlace, Sighted, StoredKeys};
+use crate::founding::{MANIFEST, STORED_SETS};
+use crate::kept::Kept;
+use crate::rotation::{RotationPlace, Sighted, Stage, StoredKeys};
 
 /// How often the sets are read.
 pub(super) const REFRESH_EVERY: Duration = Duration::from_secs(10);
@@ -44,15 +44,21 @@ impl RotationPlace for InRelease {
         Ok(WantedKeys::default())
     }
 
-    async fn instances(&self) -> Result<Vec<Sighted>, String> {
+    async fn instances(&self, what: Rotated) -> Result<Vec<Sighted>, String> {
+        let concerned: Vec<&str> = match what {
+            Rotated::CertificateAuthorities => Component::ALL.into_iter().map(Component::name).collect(),
+            Rotated::ServiceAccount | Rotated::Encryption => {
+                let holders =
+                    [Component::KubeApiserver, Component::KubeControllerManager, Component::ClusterBootstrap];
+                holders.map(Component::name).to_vec()
+            }
+        };
         let labels = format!(
-            "{}={},{} in ({},{},{})",
+            "{}={},{} in ({})",
             labels::INSTANCE,
             self.release.objects.release(),
             labels::COMPONENT,
-            Component::KubeApiserver,
-            Component::KubeControllerManager,
-            Component::ClusterBootstrap,
+            concerned.join(",")
         );
         let now = OffsetDateTime::now_utc().unix_timestamp();
         let mut sighted = Vec::new();
@@ -70,14 +76,17 @@ impl RotationPlace for InRelease {
         Ok(sighted)
     }
 
-    async fn store(&self, set: SharedKeySet, before: &StoredKeys, after: &StoredKeys) -> Result<(), String> {
-        let (kept, name) = (Kept::Shared(set), Kept::Shared(set).name(&self.release.objects));
+    async fn store(&self, kept: Kept, before: &StoredKeys, after: &StoredKeys) -> Result<(), String> {
+        let name = kept.secret(&self.release.objects);
         let read = find::<Secret>(&self.release.api, &name).await.map_err(|error| error.told())?;
         let mut secret = read.ok_or_else(|| format!("Secret {name} is gone"))?;
-        if secret.data.as_ref() != Some(&stored_data(before)) {
+        if without_manifest(&secret).as_ref() != Some(&stored_data(kept, before)) {
             return Err("another replica was faster".to_owned());
         }
-        let data = stored_data(after);
+        let mut data = stored_data(kept, after);
+        // The first Secret keeps what says that all were there once.
+        let manifest = secret.data.as_mut().and_then(|data| data.remove_entry(MANIFEST));
+        data.extend(manifest);
         secret.data = Some(data.clone());
         match replace(&self.release.api, &secret).await {
             Ok(_) => {
@@ -89,10 +98,11 @@ impl RotationPlace for InRelease {
         }
     }
 
-    fn publish(&self, generations: &PublishedGenerations) {
+    fn publish(&self, _keys: &AuthorityKeys, generations: &PublishedGenerations) {
         if *self.release.published.borrow() != *generations {
             generations.clone_into(&mut self.release.published.borrow_mut());
             self.published.notify_one();
+            self.release.kubeconfig_due.notify_one();
         }
     }
 }
@@ -121,9 +131,8 @@ impl Release {
         keys: &AuthorityKeys,
         contents: &RefCell<BTreeMap<Kept, Data>>,
     ) -> Result<(), TendError> {
-        for set in STORED_SETS {
-            let kept = Kept::Shared(set);
-            if let Some(secret) = find::<Secret>(&self.api, &kept.name(&self.objects)).await? {
+        for kept in to_refresh(keys) {
+            if let Some(secret) = find::<Secret>(&self.api, &kept.secret(&self.objects)).await? {
                 self.adopt(keys, contents, kept, &secret);
             }
         }
@@ -138,24 +147,40 @@ impl Release {
         kept: Kept,
         secret: &Secret,
     ) {
-        let (Kept::Shared(set), Some(data)) = (kept, secret.data.as_ref()) else { return };
+        let Some(data) = secret.data.as_ref() else { return };
         if contents.borrow().get(&kept) == Some(data) {
             return;
         }
         let nothing = BTreeMap::new();
-        let reading = Contents { secrets: &nothing, named: &|kept| kept.name(&self.objects) };
-        let Ok(stored) = reading.stored_keys(kept, set, data) else { return };
-        let known = keys.stored(set).map(|known| known.position());
+        let reading = Contents { secrets: &nothing, named: &|kept| kept.secret(&self.objects) };
+        let Ok(stored) = reading.stored_keys(kept, data) else { return };
+        let known = keys.stored(kept).map(|known| known.position());
         let position = stored.position();
         let later = known.is_none_or(|known| {
             (position.key, position.stage, position.generation) > (known.key, known.stage, known.generation)
         });
-        if later && stored.is_sealed(set, keys.founding()) == Some(true) {
-            tracing::info!(%set, generation = position.generation, "another replica stored: {position}");
-            keys.adopt(set, stored);
-            contents.borrow_mut().insert(kept, data.clone());
+        if later && stored.is_sealed(kept, keys.founding()) == Some(true) {
+            let (generation, stage) = (position.generation, position.stage);
+            tracing::info!(%kept, generation, ?stage, "another replica stored a stage of its rotation");
+            match keys.adopt(kept, stored) {
+                Ok(()) => drop(contents.borrow_mut().insert(kept, data.clone())),
+                Err(error) => tracing::error!(%kept, ?error, "what another replica stored is of no use"),
+            }
         }
     }
+}
+
+/// All CAs are stored in one order, the first before the others enter a stage and leave the last one: as long as it rests
+/// and none is behind it, the others rest too.
+fn to_refresh(keys: &AuthorityKeys) -> Vec<Kept> {
+    let position = |kept: &Kept| keys.stored(*kept).map(|stored| stored.position());
+    let stands = |kept: &Kept| position(kept).map(|position| (position.key, position.stage));
+    let authorities = Kept::of(Rotated::CertificateAuthorities);
+    let first = stands(&authorities[0]);
+    let rest = first.is_some_and(|(_, stage)| stage == Stage::Settled)
+        && authorities.iter().all(|kept| stands(kept) == first);
+    let authorities = if rest { &authorities[..1] } else { authorities };
+    STORED_SETS.map(Kept::Shared).into_iter().chain(authorities.iter().copied()).collect()
 }
 
 fn component_of(pod: &Pod) -> Option<Component> {

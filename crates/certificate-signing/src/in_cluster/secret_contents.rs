@@ -3,17 +3,18 @@
 
 use std::collections::BTreeMap;
 
-use certificates::{SharedKeySet, SharedKeys};
+use certificates::{SharedKeySet, SharedKeys, sha256_hex};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use naming_contract::files;
 use time::OffsetDateTime;
 
-use super::secret_set::{Kept, ORDER};
+use super::secret_set::ORDER;
 use super::secret_store_error::SecretStoreError;
 use crate::AuthorityKeys;
 use crate::authority_keys::{PairError, SigningAuthority};
-use crate::founding::{FORMAT_VERSION, MANIFEST, Manifest, fingerprint, json};
+use crate::founding::{FORMAT_VERSION, MANIFEST, Manifest, json};
+use crate::kept::Kept;
 use crate::rotation::StoredKeys;
 
 /// Where the rotation of the set stands.
@@ -47,7 +48,7 @@ impl Contents<'_> {
             sha256: self
                 .secrets
                 .iter()
-                .map(|(kept, secret)| (kept.suffix().to_owned(), fingerprint_of(data(secret))))
+                .map(|(kept, secret)| (kept.name().to_owned(), fingerprint_of(data(secret))))
                 .collect(),
         };
         let mut first = self.secrets.get(&ORDER[0]).cloned();
@@ -61,47 +62,38 @@ impl Contents<'_> {
     pub(super) fn assemble(&self) -> Result<AuthorityKeys, SecretStoreError> {
         let manifest = self.manifest()?;
         let founding = self.founding();
-        let (mut authorities, mut shared) = (BTreeMap::new(), BTreeMap::new());
+        let mut stored = BTreeMap::new();
         for (kept, secret) in self.secrets {
-            match kept {
-                Kept::Authority(authority) => {
-                    authorities.insert(*authority, self.pair(*kept, data(secret))?);
-                }
-                Kept::Shared(set) => {
-                    let stored = self.stored_keys(*kept, *set, data(secret))?;
-                    let sealed = stored.is_sealed(*set, &founding);
-                    shared.insert(*set, stored);
-                    match sealed {
-                        // The manifest knows the founding alone.
-                        Some(true) => continue,
-                        Some(false) => {
-                            return Err(SecretStoreError::Swapped { secret: (self.named)(*kept) });
-                        }
-                        None => {}
-                    }
-                }
+            let content = self.stored_keys(*kept, data(secret))?;
+            let sealed = content.is_sealed(*kept, &founding);
+            stored.insert(*kept, content);
+            match sealed {
+                // The manifest knows the founding alone.
+                Some(true) => continue,
+                Some(false) => return Err(SecretStoreError::Swapped { secret: (self.named)(*kept) }),
+                None => {}
             }
-            let known = manifest.as_ref().map(|manifest| manifest.sha256.get(kept.suffix()));
+            let known = manifest.as_ref().map(|manifest| manifest.sha256.get(kept.name()));
             if known.is_some_and(|known| known != Some(&fingerprint_of(data(secret)))) {
+                // A pair that is none says more than that it is another.
+                if let (Kept::Authority(_), Err(error)) = (kept, SigningAuthority::of(&stored[kept])) {
+                    return Err(self.no_pair(*kept, error));
+                }
                 return Err(SecretStoreError::Swapped { secret: (self.named)(*kept) });
             }
         }
-        Ok(AuthorityKeys::assemble(authorities, shared, founding))
+        AuthorityKeys::assemble(stored, founding)
+            .map_err(|(authority, error)| self.no_pair(Kept::Authority(authority), error))
     }
 
     /// Fingerprint of the manifest; empty as long as there is none.
     fn founding(&self) -> String {
         let first = self.secrets.get(&ORDER[0]);
-        first.and_then(|first| data(first).get(MANIFEST)).map_or_else(String::new, |it| fingerprint(&it.0))
+        first.and_then(|first| data(first).get(MANIFEST)).map_or_else(String::new, |it| sha256_hex(&it.0))
     }
 
-    /// One shared set as it lies in its Secret; the seal is checked by who knows the founding.
-    pub(super) fn stored_keys(
-        &self,
-        kept: Kept,
-        set: SharedKeySet,
-        data: &Data,
-    ) -> Result<StoredKeys, SecretStoreError> {
+    /// One shared set or CA as it lies in its Secret; the seal is checked by who knows the founding.
+    pub(super) fn stored_keys(&self, kept: Kept, data: &Data) -> Result<StoredKeys, SecretStoreError> {
         let rotation = match data.get(ROTATION) {
             Some(content) => Some(
                 serde_json::from_slice(&content.0)
@@ -110,7 +102,22 @@ impl Contents<'_> {
             None => None,
         };
         let seal = data.contains_key(SEAL).then(|| self.text(kept, data, SEAL)).transpose()?;
-        Ok(StoredKeys { keys: self.shared_keys(kept, set, data)?, rotation, seal })
+        let mut keys = match kept {
+            Kept::Shared(set) => self.shared_keys(kept, set, data)?,
+            // As founded it has a pair and nothing else.
+            Kept::Authority(_) if seal.is_none() => {
+                let (certificate, key) = (
+                    self.text(kept, data, files::LEAF_CERTIFICATE)?,
+                    self.text(kept, data, files::LEAF_KEY)?,
+                );
+                return Ok(StoredKeys { rotation, ..StoredKeys::founded_authority(certificate, key) });
+            }
+            Kept::Authority(_) => self.shared_keys(kept, SharedKeySet::ClusterSigning, data)?,
+        };
+        if let Kept::Authority(_) = kept {
+            keys.files.insert(StoredKeys::BUNDLE.to_owned(), self.text(kept, data, StoredKeys::BUNDLE)?);
+        }
+        Ok(StoredKeys { keys, rotation, seal })
     }
 
     fn manifest(&self) -> Result<Option<Manifest>, SecretStoreError> {
@@ -126,14 +133,12 @@ impl Contents<'_> {
         Err(SecretStoreError::Version { secret, found, known: FORMAT_VERSION })
     }
 
-    fn pair(&self, kept: Kept, data: &Data) -> Result<SigningAuthority, SecretStoreError> {
-        let certificate = self.text(kept, data, files::LEAF_CERTIFICATE)?;
-        let key = self.text(kept, data, files::LEAF_KEY)?;
-        SigningAuthority::of(certificate, &key).map_err(|error| match error {
+    fn no_pair(&self, kept: Kept, error: PairError) -> SecretStoreError {
+        match error {
             PairError::Certificate(why) => self.damaged(kept, format!("tls.crt: {why}")),
             PairError::Key(why) => self.damaged(kept, format!("tls.key: {why}")),
             PairError::Mismatch => SecretStoreError::Mismatch { secret: (self.named)(kept) },
-        })
+        }
     }
 
     fn shared_keys(
@@ -163,6 +168,13 @@ impl Contents<'_> {
     }
 }
 
+/// What is in a Secret but for the manifest.
+pub(super) fn without_manifest(secret: &Secret) -> Option<Data> {
+    let mut data = secret.data.clone()?;
+    data.remove(MANIFEST);
+    Some(data)
+}
+
 fn data(secret: &Secret) -> &Data {
     static NONE: Data = BTreeMap::new();
     secret.data.as_ref().unwrap_or(&NONE)
@@ -176,9 +188,12 @@ pub(super) fn pair_data(certificate: String, key: String) -> Data {
     ])
 }
 
-/// What a rotated set's Secret holds.
-pub(super) fn stored_data(stored: &StoredKeys) -> Data {
+/// What the Secret of a CA or set holds, but for the manifest.
+pub(super) fn stored_data(kept: Kept, stored: &StoredKeys) -> Data {
     let mut data = shared_data(stored.keys.clone());
+    if matches!(kept, Kept::Authority(_)) && stored.seal.is_none() {
+        data.remove(SharedKeySet::GENERATION);
+    }
     if let Some(rotation) = &stored.rotation {
         data.insert(ROTATION.to_owned(), ByteString(json(rotation)));
     }
@@ -201,10 +216,10 @@ fn fingerprint_of(data: &Data) -> String {
     let entries = data.iter().filter(|(key, _)| *key != MANIFEST);
     let mut whole = Vec::new();
     for (key, value) in entries {
-        whole.extend_from_slice(fingerprint(key.as_bytes()).as_bytes());
-        whole.extend_from_slice(fingerprint(&value.0).as_bytes());
+        whole.extend_from_slice(sha256_hex(key.as_bytes()).as_bytes());
+        whole.extend_from_slice(sha256_hex(&value.0).as_bytes());
     }
-    fingerprint(&whole)
+    sha256_hex(&whole)
 }
 
 #[cfg(test)]
@@ -225,7 +240,7 @@ mod tests {
             .map(|kept| {
                 let data = match kept {
                     Kept::Authority(authority) => {
-                        let (certificate, key) = found_authority(authority, NOW).unwrap();
+                        let (certificate, key) = found_authority(authority, 1, NOW).unwrap();
                         pair_data(certificate, key)
                     }
                     Kept::Shared(set) => shared_data(found_shared_keys(set).unwrap()),
@@ -239,7 +254,7 @@ mod tests {
     }
 
     fn with<T>(secrets: &Secrets, look: impl FnOnce(Contents<'_>) -> T) -> T {
-        look(Contents { secrets, named: &|kept| format!("tenants/demo-{}", kept.suffix()) })
+        look(Contents { secrets, named: &|kept| format!("tenants/demo-{}", kept.name()) })
     }
 
     fn refusal(secrets: &Secrets) -> String {
@@ -281,7 +296,7 @@ mod tests {
                     spoilt(|value| value.truncate(value.len() / 2)),
                     spoilt(|value| value.push(b'9')),
                 ] {
-                    assert!(told.contains(&format!("tenants/demo-{}", kept.suffix())), "{key}: {told}");
+                    assert!(told.contains(&format!("tenants/demo-{}", kept.name())), "{key}: {told}");
                     assert!(told.contains("backup"), "{key}: {told}");
                 }
             }
@@ -312,17 +327,40 @@ mod tests {
         let kept = Kept::Shared(SharedKeySet::ServiceAccount);
         let mut secrets = founded();
         let keys = with(&secrets, |contents| contents.assemble().unwrap());
-        let founded = keys.stored(SharedKeySet::ServiceAccount).unwrap();
-        let next = changed(SharedKeySet::ServiceAccount, &founded, Stage::Introduced, keys.founding(), NOW);
+        let founded = keys.stored(kept).unwrap();
+        let next = changed(kept, &founded, Stage::Introduced, keys.founding(), NOW);
         let next = next.unwrap();
-        *values(&mut secrets, kept) = stored_data(&next);
+        *values(&mut secrets, kept) = stored_data(kept, &next);
         let read = with(&secrets, |contents| contents.assemble().unwrap());
-        assert_eq!(read.stored(SharedKeySet::ServiceAccount), Some(next));
+        assert_eq!(read.stored(kept), Some(next));
 
         values(&mut secrets, kept).insert("generation".to_owned(), ByteString(b"3".to_vec()));
         assert!(refusal(&secrets).contains("demo-service-account"));
         values(&mut secrets, kept).remove(SEAL);
         assert!(refusal(&secrets).contains("demo-service-account"));
+    }
+
+    #[test]
+    fn a_rotated_ca_lies_in_one_secret_beside_the_manifest() {
+        let kept = ORDER[0];
+        let mut secrets = founded();
+        let keys = with(&secrets, |contents| contents.assemble().unwrap());
+        let before = keys.stored(kept).unwrap();
+        assert_eq!(Some(&stored_data(kept, &before)), without_manifest(&secrets[&kept]).as_ref());
+        let next = changed(kept, &before, Stage::Introduced, keys.founding(), NOW).unwrap();
+        let manifest = data(&secrets[&kept])[MANIFEST].clone();
+        *values(&mut secrets, kept) = stored_data(kept, &next);
+        values(&mut secrets, kept).insert(MANIFEST.to_owned(), manifest);
+        let read = with(&secrets, |contents| contents.assemble().unwrap());
+        assert_eq!(read.stored(kept), Some(next));
+        assert_eq!(read.founding(), keys.founding());
+
+        let mut edited = secrets.clone();
+        let bundle = data(&secrets[&kept])[files::LEAF_CERTIFICATE].clone();
+        values(&mut edited, kept).insert(StoredKeys::BUNDLE.to_owned(), bundle);
+        assert!(refusal(&edited).contains("demo-cluster"));
+        values(&mut secrets, kept).remove(SEAL);
+        assert!(refusal(&secrets).contains("demo-cluster"));
     }
 
     #[test]

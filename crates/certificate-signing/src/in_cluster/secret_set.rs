@@ -3,10 +3,13 @@
 
 use std::collections::BTreeSet;
 
-use certificates::{Authority, SharedKeySet};
 use naming_contract::ReleaseObjects;
 
-use crate::founding::STORED_SETS;
+use crate::kept::Kept;
+
+/// Every Secret in the order in which all replicas make them: so only an end of the list can be missing while a
+/// control plane is being founded.
+pub(super) const ORDER: [Kept; 6] = *Kept::ALL;
 
 /// What to do about a set of Secrets.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,24 +24,6 @@ pub(super) enum Step<'a> {
     Refuse(Vec<Kept>),
 }
 
-/// One Secret of the set.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Kept {
-    Authority(Authority),
-    Shared(SharedKeySet),
-}
-
-/// Every Secret in the order in which all replicas make them: so only an end of the list can be missing while a
-/// control plane is being founded.
-pub(super) const ORDER: [Kept; 6] = [
-    Kept::Authority(Authority::Cluster),
-    Kept::Authority(Authority::Etcd),
-    Kept::Authority(Authority::EtcdPeer),
-    Kept::Authority(Authority::FrontProxy),
-    Kept::Shared(STORED_SETS[0]),
-    Kept::Shared(STORED_SETS[1]),
-];
-
 /// What is to be done when `present` are there; `sealed` once all were there.
 pub(super) fn step(present: &BTreeSet<Kept>, sealed: bool) -> Step<'static> {
     let made = ORDER.iter().take_while(|kept| present.contains(kept)).count();
@@ -50,18 +35,11 @@ pub(super) fn step(present: &BTreeSet<Kept>, sealed: bool) -> Step<'static> {
 }
 
 impl Kept {
-    pub(super) fn name(self, objects: &ReleaseObjects) -> String {
+    /// Its Secret.
+    pub(super) fn secret(self, objects: &ReleaseObjects) -> String {
         match self {
             Self::Authority(authority) => objects.authority_secret(authority.name()),
             Self::Shared(set) => objects.shared_key_secret(set.name()),
-        }
-    }
-
-    /// Its name in the manifest, which does not depend on the release's.
-    pub(super) const fn suffix(self) -> &'static str {
-        match self {
-            Self::Authority(authority) => authority.name(),
-            Self::Shared(set) => set.name(),
         }
     }
 }

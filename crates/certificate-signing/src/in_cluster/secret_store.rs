@@ -13,9 +13,10 @@ use naming_contract::{Component, ReleaseObjects};
 use time::OffsetDateTime;
 
 use super::secret_contents::{Contents, Data, pair_data, shared_data};
-use super::secret_set::{Kept, ORDER, Step, step};
+use super::secret_set::{ORDER, Step, step};
 use super::secret_store_error::SecretStoreError;
 use crate::founding::{found_authority, found_shared_keys};
+use crate::kept::Kept;
 use crate::{AuthorityKeys, Origin};
 
 /// The type of Secrets that hold a certificate and its key.
@@ -72,7 +73,7 @@ impl SecretStore {
                 // Secrets are read one after the other while another replica may be making them.
                 Step::Refuse(_) if !refused_before => refused_before = true,
                 Step::Refuse(missing) => {
-                    let left = secrets.keys().map(|kept| kept.name(&self.objects)).collect();
+                    let left = secrets.keys().map(|kept| kept.secret(&self.objects)).collect();
                     let missing = missing.iter().map(|kept| self.named(*kept)).collect();
                     return Err(SecretStoreError::Missing { missing, left });
                 }
@@ -100,7 +101,7 @@ impl SecretStore {
     async fn read(&self) -> Result<BTreeMap<Kept, Secret>, SecretStoreError> {
         let mut secrets = BTreeMap::new();
         for kept in ORDER.into_iter().rev() {
-            if let Some(secret) = find::<Secret>(&self.api, &kept.name(&self.objects)).await? {
+            if let Some(secret) = find::<Secret>(&self.api, &kept.secret(&self.objects)).await? {
                 secrets.insert(kept, secret);
             }
         }
@@ -110,7 +111,7 @@ impl SecretStore {
     async fn make(&self, kept: Kept, now: OffsetDateTime) -> Result<Creation, SecretStoreError> {
         let data = match kept {
             Kept::Authority(authority) => {
-                let (certificate, key) = found_authority(authority, now)?;
+                let (certificate, key) = found_authority(authority, 1, now)?;
                 pair_data(certificate, key)
             }
             Kept::Shared(set) => shared_data(found_shared_keys(set)?),
@@ -126,7 +127,7 @@ impl SecretStore {
     pub(super) async fn write(&self, kept: Kept, data: Data) -> Result<Creation, ManagementError> {
         let secret = Secret {
             metadata: ObjectMeta {
-                name: Some(kept.name(&self.objects)),
+                name: Some(kept.secret(&self.objects)),
                 labels: Some(recommended(Some(&self.objects), Component::CertificateAuthority)),
                 ..ObjectMeta::default()
             },
@@ -158,6 +159,6 @@ impl SecretStore {
 
     /// Namespace and name.
     pub(super) fn named(&self, kept: Kept) -> String {
-        format!("{}/{}", self.api.namespace(), kept.name(&self.objects))
+        format!("{}/{}", self.api.namespace(), kept.secret(&self.objects))
     }
 }

@@ -15,13 +15,22 @@ use super::tend::{TendError, Tended};
 use crate::AuthorityKeys;
 
 impl Release {
+    /// Whether what is published is what this replica knows: it must not put back what another one has replaced, nor be the
+    /// first to show a CA.
+    pub(super) async fn is_in_step(&self) -> Result<bool, TendError> {
+        let published = find::<ConfigMap>(&self.api, &self.objects.trust()).await?;
+        let told = published.and_then(|map| map.data?.remove(files::GENERATIONS)).unwrap_or_default();
+        let known = self.published.borrow();
+        Ok(!known.is_behind(told.as_bytes()) && !known.is_ahead_of(told.as_bytes()))
+    }
+
     /// One look at the ConfigMap.
     pub(super) async fn publish(&self, keys: &AuthorityKeys) -> Result<Tended, TendError> {
         let name = self.objects.trust();
         let anchor = self.owner.reference().await?;
         let mut bundles: BTreeMap<String, String> = Authority::ALL
             .into_iter()
-            .map(|authority| (authority.bundle().to_owned(), keys.bundle(authority).to_owned()))
+            .map(|authority| (authority.bundle().to_owned(), keys.bundle(authority)))
             .collect();
         bundles.insert(files::GENERATIONS.to_owned(), self.published.borrow().rendered());
         let Some(mut present) = find::<ConfigMap>(&self.api, &name).await? else {
@@ -36,6 +45,11 @@ impl Release {
             tracing::info!(config_map = name, ?creation, "trust bundles published");
             return Ok(Tended::Written);
         };
+        let behind = present.data.as_ref().and_then(|data| data.get(files::GENERATIONS));
+        // Another replica stored a stage that this one has yet to read: the bundles are right, and ours are not.
+        if behind.is_some_and(|told| self.published.borrow().is_behind(told.as_bytes())) {
+            return Ok(Tended::LookAgain);
+        }
         let told = present.data.as_mut().and_then(|data| data.get_mut(files::GENERATIONS));
         // Another replica may know more; it told in its time. Numbers are no reason to warn anybody.
         let news = told.as_ref().is_none_or(|told| self.published.borrow().is_ahead_of(told.as_bytes()));
@@ -51,7 +65,7 @@ impl Release {
         present.data = Some(bundles);
         present.binary_data = None;
         match replace(&self.api, &present).await {
-            Ok(_) if edited => {
+            Ok(_) if edited && !news => {
                 tracing::warn!(config_map = name, "trust bundles were changed and are put back");
             }
             Ok(_) => {}

@@ -4,6 +4,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use certificates::pem_blocks;
 use durable_files::read_limited;
 use naming_contract::files;
 
@@ -56,9 +57,27 @@ fn look_into(root: &Path, path: &Path, found: &mut Vec<Found>) {
         Err(error) => return found.push((relative, Err(error.to_string()))),
     };
     if is_certificate {
-        return found.push((relative, Ok(content)));
+        return found.extend(each(&content).into_iter().map(|pem| (relative.clone(), Ok(pem))));
     }
     let inside = kubeconfig::embedded_certificates(&String::from_utf8_lossy(&content));
-    let all = inside.authorities.into_iter().chain(inside.clients);
+    let all = inside.authorities.iter().chain(&inside.clients).flat_map(|pem| each(pem));
     found.extend(all.map(|pem| (relative.clone(), Ok(pem))));
+}
+
+/// Each certificate of a bundle by itself; what holds none as it is.
+fn each(pem: &[u8]) -> Vec<Vec<u8>> {
+    let blocks = pem_blocks(&String::from_utf8_lossy(pem), "CERTIFICATE");
+    if blocks.is_empty() { vec![pem.to_vec()] } else { blocks.into_iter().map(String::into_bytes).collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bundle_is_taken_apart_and_damage_is_left_as_it_is() {
+        let one = "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n";
+        assert_eq!(each(format!("{one}{one}").as_bytes()), [one.as_bytes(), one.as_bytes()]);
+        assert_eq!(each(b"-----BEGIN"), [b"-----BEGIN".to_vec()]);
+    }
 }

@@ -1,16 +1,17 @@
-//! From a stored set to that of the next stage: makes the next key, moves it to the front, takes the old one away.
+//! From what is stored to the next stage: makes the next key or CA, takes it into use, takes the old one away.
 //! Refuses to decide when: the planner does.
 
 use std::collections::BTreeMap;
 
-use certificates::{SharedKeySet, SharedKeys};
+use certificates::{Authority, SharedKeySet, SharedKeys, pem_blocks};
 use rcgen::KeyPair;
 use time::OffsetDateTime;
 
 use super::planner::Stage;
 use super::stored::{Rotation, StoredKeys};
 use crate::MakeError;
-use crate::founding::{EncryptionKey, json, new_encryption_secret};
+use crate::founding::{EncryptionKey, found_authority, json, new_encryption_secret};
+use crate::kept::Kept;
 
 /// Why the set of the next stage cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -18,13 +19,13 @@ pub(crate) enum ChangeError {
     #[error(transparent)]
     Make(#[from] MakeError),
     /// What is stored does not hold what its stage needs.
-    #[error("the stored {set} keys lack {what}; restore them from a backup")]
-    Incomplete { set: SharedKeySet, what: &'static str },
+    #[error("what is stored of the {kept} lacks {what}; restore it from a backup")]
+    Incomplete { kept: Kept, what: &'static str },
 }
 
-/// The set of stage `to`, which follows the stage of `before`.
+/// What is stored at stage `to`, which follows the stage of `before`.
 pub(crate) fn changed(
-    set: SharedKeySet,
+    kept: Kept,
     before: &StoredKeys,
     to: Stage,
     founding: &str,
@@ -34,22 +35,23 @@ pub(crate) fn changed(
     let next_signing_key = before.rotation.as_ref().and_then(|rotation| rotation.next_signing_key.clone());
     let mut keys = before.keys.clone();
     let mut rotation = Rotation { key: position.key, stage: to, since: now, next_signing_key };
-    // Retiring hands out what is in use already.
-    if to != Stage::Retiring {
+    // Retiring hands out what is in use already; so does the end after everybody has dropped the old CA.
+    if to != Stage::Retiring && position.stage != Stage::Dropped {
         keys.generation += 1;
     }
-    match set {
-        SharedKeySet::Encryption => encryption(&mut keys, to, position.key)?,
-        _ => service_account(&mut keys, &mut rotation, to)?,
+    match kept {
+        Kept::Authority(of) => authority(&mut keys, &mut rotation, of, to, &before.bundle(), now)?,
+        Kept::Shared(SharedKeySet::Encryption) => encryption(&mut keys, to, position.key)?,
+        Kept::Shared(_) => service_account(&mut keys, &mut rotation, to)?,
     }
     if to == Stage::Settled {
         rotation.key += 1;
     }
-    Ok(StoredKeys::sealed(set, keys, rotation, founding))
+    Ok(StoredKeys::sealed(kept, keys, rotation, founding))
 }
 
 fn service_account(keys: &mut SharedKeys, rotation: &mut Rotation, to: Stage) -> Result<(), ChangeError> {
-    let lacks = |what| ChangeError::Incomplete { set: SharedKeySet::ServiceAccount, what };
+    let lacks = |what| ChangeError::Incomplete { kept: Kept::Shared(SharedKeySet::ServiceAccount), what };
     let verify = keys.files.get(SharedKeySet::VERIFY).cloned().unwrap_or_default();
     let public_keys = public_keys(&verify);
     match to {
@@ -66,7 +68,7 @@ fn service_account(keys: &mut SharedKeys, rotation: &mut Rotation, to: Stage) ->
             let next = rotation.next_signing_key.take().ok_or_else(|| lacks("the next signing key"))?;
             keys.files.insert(SharedKeySet::SIGNING.to_owned(), next);
         }
-        Stage::Retiring => {}
+        Stage::Retiring | Stage::Dropped => {}
         Stage::Settled => {
             let newest = public_keys.last().ok_or_else(|| lacks("public keys"))?;
             keys.files.insert(SharedKeySet::VERIFY.to_owned(), newest.clone());
@@ -75,14 +77,46 @@ fn service_account(keys: &mut SharedKeys, rotation: &mut Rotation, to: Stage) ->
     Ok(())
 }
 
-/// Each PEM block by itself, in order.
+/// The old certificate comes first in a bundle of two.
+fn authority(
+    keys: &mut SharedKeys,
+    rotation: &mut Rotation,
+    authority: Authority,
+    to: Stage,
+    bundle: &str,
+    now: OffsetDateTime,
+) -> Result<(), ChangeError> {
+    let lacks = |what| ChangeError::Incomplete { kept: Kept::Authority(authority), what };
+    let newest = || certificates(bundle).pop().ok_or_else(|| lacks("certificates"));
+    match to {
+        Stage::Introduced => {
+            let (certificate, key) = found_authority(authority, rotation.key + 1, now)?;
+            keys.files.insert(StoredKeys::BUNDLE.to_owned(), format!("{bundle}{certificate}"));
+            rotation.next_signing_key = Some(key);
+        }
+        Stage::Used => {
+            let next = rotation.next_signing_key.take().ok_or_else(|| lacks("the next CA's key"))?;
+            keys.files.insert(SharedKeySet::CERTIFICATE.to_owned(), newest()?);
+            keys.files.insert(SharedKeySet::CERTIFICATE_KEY.to_owned(), next);
+        }
+        Stage::Dropped => {
+            keys.files.insert(StoredKeys::BUNDLE.to_owned(), newest()?);
+        }
+        Stage::Retiring | Stage::Settled => {}
+    }
+    Ok(())
+}
+
 fn public_keys(verify: &str) -> Vec<String> {
-    const END: &str = "-----END PUBLIC KEY-----\n";
-    verify.split_inclusive(END).filter(|block| block.ends_with(END)).map(str::to_owned).collect()
+    pem_blocks(verify, "PUBLIC KEY")
+}
+
+fn certificates(bundle: &str) -> Vec<String> {
+    pem_blocks(bundle, "CERTIFICATE")
 }
 
 fn encryption(keys: &mut SharedKeys, to: Stage, old: u64) -> Result<(), ChangeError> {
-    let lacks = |what| ChangeError::Incomplete { set: SharedKeySet::Encryption, what };
+    let lacks = |what| ChangeError::Incomplete { kept: Kept::Shared(SharedKeySet::Encryption), what };
     let text = keys.files.get(SharedKeySet::ENCRYPTION).map_or("", String::as_str);
     let mut list: Vec<EncryptionKey> = serde_json::from_str(text).map_err(|_| lacks("a list of keys"))?;
     match to {
@@ -92,7 +126,7 @@ fn encryption(keys: &mut SharedKeys, to: Stage, old: u64) -> Result<(), ChangeEr
         // The first of the list writes.
         Stage::Used if list.len() == 2 => list.swap(0, 1),
         Stage::Used => return Err(lacks("the next key")),
-        Stage::Retiring => {}
+        Stage::Retiring | Stage::Dropped => {}
         Stage::Settled => list.truncate(1),
     }
     let content = String::from_utf8_lossy(&json(&list)).into_owned();
@@ -109,7 +143,10 @@ pub(crate) fn encryption_name(key: u64) -> String {
 mod tests {
     use time::macros::datetime;
 
+    use certificates::LeafFacts;
+
     use super::*;
+    use crate::authority_keys::SigningAuthority;
     use crate::founding::found_shared_keys;
 
     const NOW: OffsetDateTime = datetime!(2026-11-22 12:00 UTC);
@@ -118,6 +155,7 @@ mod tests {
     /// The sets of one whole rotation, the founding first.
     fn rotated(set: SharedKeySet) -> Vec<StoredKeys> {
         let mut history = vec![StoredKeys::founded(found_shared_keys(set).unwrap())];
+        let set = Kept::Shared(set);
         for to in [Stage::Introduced, Stage::Used, Stage::Retiring, Stage::Settled] {
             let next = changed(set, history.last().unwrap(), to, FOUNDING, NOW).unwrap();
             assert_eq!(next.is_sealed(set, FOUNDING), Some(true));
@@ -163,18 +201,48 @@ mod tests {
             history.iter().map(names).collect::<Vec<_>>(),
             ["key1", "key1 key2", "key2 key1", "key2 key1", "key2"]
         );
-        let again = changed(SharedKeySet::Encryption, &history[4], Stage::Introduced, FOUNDING, NOW).unwrap();
+        let again =
+            changed(Kept::Shared(SharedKeySet::Encryption), &history[4], Stage::Introduced, FOUNDING, NOW)
+                .unwrap();
         assert_eq!(names(&again), "key2 key3");
+    }
+
+    #[test]
+    fn a_ca_is_trusted_before_it_signs_and_alone_after_all() {
+        let kept = Kept::Authority(Authority::Etcd);
+        let (certificate, key) = found_authority(Authority::Etcd, 1, NOW).unwrap();
+        let mut history = vec![StoredKeys::founded_authority(certificate, key)];
+        for to in [Stage::Introduced, Stage::Used, Stage::Retiring, Stage::Dropped, Stage::Settled] {
+            let next = changed(kept, history.last().unwrap(), to, FOUNDING, NOW).unwrap();
+            assert_eq!(next.is_sealed(kept, FOUNDING), Some(true));
+            history.push(next);
+        }
+        let signing: Vec<_> = history.iter().map(|it| SigningAuthority::of(it).unwrap()).collect();
+        let (old, new) = (signing[0].fingerprint.clone(), signing[5].fingerprint.clone());
+        assert_ne!(old, new);
+        let signers: Vec<&String> = signing.iter().map(|it| &it.fingerprint).collect();
+        assert_eq!(signers, [&old, &old, &new, &new, &new, &new]);
+        let trusted: Vec<Vec<String>> = signing.iter().map(|it| it.trusted.clone()).collect();
+        let both = vec![old.clone(), new.clone()];
+        assert_eq!(trusted, [vec![old], both.clone(), both.clone(), both, vec![new.clone()], vec![new]]);
+        assert_eq!(history.iter().map(|it| it.keys.generation).collect::<Vec<_>>(), [1, 2, 3, 3, 4, 4]);
+        assert_eq!(history.iter().map(|it| it.position().in_use()).collect::<Vec<_>>(), [1, 1, 2, 2, 2, 2]);
+        let again = changed(kept, &history[5], Stage::Introduced, FOUNDING, NOW).unwrap();
+        let names: Vec<String> = certificates(&again.bundle())
+            .iter()
+            .map(|pem| LeafFacts::parse(pem.as_bytes(), None, None).unwrap().contents.common_name)
+            .collect();
+        assert_eq!(names, ["pilothouse etcd CA 2", "pilothouse etcd CA 3"]);
     }
 
     #[test]
     fn a_seal_holds_for_one_content_one_set_and_one_control_plane() {
         let stored = rotated(SharedKeySet::ServiceAccount).pop().unwrap();
-        assert_eq!(stored.is_sealed(SharedKeySet::Encryption, FOUNDING), Some(false));
-        assert_eq!(stored.is_sealed(SharedKeySet::ServiceAccount, "another"), Some(false));
+        assert_eq!(stored.is_sealed(Kept::Shared(SharedKeySet::Encryption), FOUNDING), Some(false));
+        assert_eq!(stored.is_sealed(Kept::Shared(SharedKeySet::ServiceAccount), "another"), Some(false));
         let mut edited = stored.clone();
         edited.keys.generation += 1;
-        assert_eq!(edited.is_sealed(SharedKeySet::ServiceAccount, FOUNDING), Some(false));
+        assert_eq!(edited.is_sealed(Kept::Shared(SharedKeySet::ServiceAccount), FOUNDING), Some(false));
         let written: StoredKeys = serde_json::from_slice(&json(&stored)).unwrap();
         assert_eq!(written, stored);
         assert!(!format!("{stored:?}").contains("PRIVATE"));

@@ -7,17 +7,18 @@ use std::convert::Infallible;
 use std::rc::Rc;
 use std::time::Duration;
 
-use certificates::{PublishedGenerations, SharedKeySet, WantedKeys};
-use health_endpoints::{RotationStatus, State, StatusBoard, StatusDocument};
-use naming_contract::Component;
+use certificates::{Authority, PublishedGenerations, Rotated, SharedKeySet, WantedKeys};
+use health_endpoints::{RotationStatus, State, StatusBoard};
 use telemetry::error_chain;
 use time::OffsetDateTime;
 
 use super::change::changed;
-use super::planner::{Holder, Patience, Position, Step, step};
+use super::planner::{Holder, Patience, Position, Stage, Step, step};
+use super::sighted::Sighted;
 use super::stored::StoredKeys;
 use crate::AuthorityKeys;
 use crate::founding::STORED_SETS;
+use crate::kept::Kept;
 
 /// How often is looked, at others only while a rotation is under way.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -25,21 +26,16 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// the first of the list when it began.
 const REQUEST_LIMIT: Duration = Duration::from_secs(60);
 
-/// How shared keys are rotated.
+/// How shared keys and CAs are rotated.
 #[derive(Debug, Clone)]
 pub struct RotationSettings {
     /// What the command line asks for.
     pub wanted: WantedKeys,
     /// How long an old service-account key is trusted after nobody signs with it any more: as long as a token may live.
     pub token_overlap: Duration,
-}
-
-/// An instance that exists, and what it says of itself, if it does.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Sighted {
-    pub(crate) name: String,
-    pub(crate) component: Component,
-    pub(crate) document: Option<StatusDocument>,
+    /// How long a new CA is trusted before it signs, and an old one after nobody of ours shows its leaves any more: for
+    /// clients outside.
+    pub authority_overlap: Duration,
 }
 
 /// Where a rotation takes place.
@@ -50,17 +46,17 @@ pub(crate) trait RotationPlace {
     /// What is asked for beside the command line.
     fn wanted(&self) -> Result<WantedKeys, String>;
 
-    /// Every instance that exists and is concerned with shared keys.
-    async fn instances(&self) -> Result<Vec<Sighted>, String>;
+    /// Every instance that exists and is concerned; who is not, too, if that is simpler.
+    async fn instances(&self, what: Rotated) -> Result<Vec<Sighted>, String>;
 
     /// Puts `after` in the place of `before`, at once; an error leaves either.
-    async fn store(&self, set: SharedKeySet, before: &StoredKeys, after: &StoredKeys) -> Result<(), String>;
+    async fn store(&self, kept: Kept, before: &StoredKeys, after: &StoredKeys) -> Result<(), String>;
 
-    /// Tells everybody; called again and again with the same.
-    fn publish(&self, generations: &PublishedGenerations);
+    /// Tells everybody numbers and bundles; called again and again with the same.
+    fn publish(&self, keys: &AuthorityKeys, generations: &PublishedGenerations);
 }
 
-/// The rotations of all sets of one control plane.
+/// All rotations of one control plane.
 pub(crate) struct Rotations<P> {
     keys: Rc<AuthorityKeys>,
     place: P,
@@ -68,7 +64,7 @@ pub(crate) struct Rotations<P> {
     board: StatusBoard,
     /// What the board says while nothing is under way.
     at_rest: String,
-    told: RefCell<BTreeMap<SharedKeySet, String>>,
+    told: RefCell<BTreeMap<Rotated, String>>,
 }
 
 impl<P: RotationPlace> Rotations<P> {
@@ -86,127 +82,168 @@ impl<P: RotationPlace> Rotations<P> {
     pub(crate) async fn carry_out(&self) -> Infallible {
         loop {
             let wanted = self.place.wanted().map(|wanted| wanted.or(self.settings.wanted));
-            for set in STORED_SETS {
-                let Some(stored) = self.keys.stored(set) else { continue };
-                let position = stored.position();
+            for what in Rotated::ALL {
+                let Some(position) = self.position(what) else { continue };
                 let (number, waits_for) = match &wanted {
                     Ok(wanted) => {
-                        let number = wanted.of(set);
-                        (number, self.advance(set, &stored, &position, number).await)
+                        let number = wanted.of(what);
+                        (number, self.advance(what, &position, number).await)
                     }
                     Err(why) => (0, Some(why.clone())),
                 };
-                self.tell(set, number, waits_for);
+                self.tell(what, number, waits_for);
             }
-            self.place.publish(&self.published());
+            self.place.publish(&self.keys, &self.published());
             tokio::time::sleep(LOOK_EVERY).await;
         }
     }
 
-    /// One step of one set; gives what it waits for.
-    async fn advance(
-        &self,
-        set: SharedKeySet,
-        stored: &StoredKeys,
-        position: &Position,
-        wanted: u64,
-    ) -> Option<String> {
+    /// Where the least advanced of those that are replaced together stands.
+    fn position(&self, what: Rotated) -> Option<Position> {
+        let positions = Kept::of(what).iter().filter_map(|kept| Some(self.keys.stored(*kept)?.position()));
+        let mut positions: Vec<Position> = positions.collect();
+        positions.sort_by_key(|position| (position.key, position.stage));
+        let first = *positions.first()?;
+        // Those that stand there came one after the other; one that is ahead came later still, and is not waited for.
+        let there = positions.iter().filter(|it| (it.key, it.stage) == (first.key, first.stage));
+        Some(Position { since: there.filter_map(|position| position.since).max(), ..first })
+    }
+
+    /// One step of one rotation; gives what it waits for.
+    async fn advance(&self, what: Rotated, position: &Position, wanted: u64) -> Option<String> {
         // Nobody is asked for nothing.
         if position.rests(wanted) {
             return None;
         }
-        let sighted = match self.place.instances().await {
+        let sighted = match self.place.instances(what).await {
             Ok(sighted) => sighted,
             Err(why) => return Some(format!("the list of instances: {why}")),
         };
-        let holders: Vec<Holder> = sighted.iter().map(|sighted| sighted.holder(set)).collect();
+        let holders: Vec<Holder> = sighted
+            .iter()
+            .map(|sighted| Holder {
+                name: sighted.name.clone(),
+                component: sighted.component,
+                confirmed: match what {
+                    Rotated::ServiceAccount => {
+                        sighted.has_keys(SharedKeySet::ServiceAccount, position.generation)
+                    }
+                    Rotated::Encryption => sighted.has_keys(SharedKeySet::Encryption, position.generation),
+                    Rotated::CertificateAuthorities => sighted.has_authorities(&self.keys),
+                },
+            })
+            .collect();
         let rewritten =
             sighted.iter().filter_map(|sighted| sighted.generation(PublishedGenerations::REWRITTEN)).max();
         let now = OffsetDateTime::now_utc();
-        let stage = match step(set, position, wanted, &holders, rewritten, now, self.patience(set)) {
+        let stage = match step(what, position, wanted, &holders, rewritten, now, self.patience(what)) {
             Step::Rest => return None,
             Step::Wait(what) => return Some(what),
             Step::Enter(stage) => stage,
         };
-        let after = match changed(set, stored, stage, self.keys.founding(), now) {
-            Ok(after) => after,
-            Err(error) => return Some(error_chain(&error)),
-        };
-        if let Err(why) = self.place.store(set, stored, &after).await {
-            return Some(format!("the keys to be stored: {why}"));
+        for kept in Kept::of(what) {
+            if let Err(why) = self.enter(*kept, position, stage, now).await {
+                return Some(why);
+            }
         }
-        self.keys.adopt(set, after);
         None
     }
 
-    fn patience(&self, set: SharedKeySet) -> Patience {
-        let overlap = match set {
-            SharedKeySet::Encryption => REQUEST_LIMIT,
-            _ => self.settings.token_overlap,
+    /// Stores one of those that are replaced together, unless it is ahead: an earlier try, or another replica, ended there.
+    async fn enter(
+        &self,
+        kept: Kept,
+        position: &Position,
+        stage: Stage,
+        now: OffsetDateTime,
+    ) -> Result<(), String> {
+        let Some(before) = self.keys.stored(kept) else { return Ok(()) };
+        if (before.position().key, before.position().stage) != (position.key, position.stage) {
+            return Ok(());
+        }
+        let after =
+            changed(kept, &before, stage, self.keys.founding(), now).map_err(|error| error_chain(&error))?;
+        let stored = self.place.store(kept, &before, &after).await;
+        stored.map_err(|why| format!("the {kept} to be stored: {why}"))?;
+        self.keys.adopt(kept, after).map_err(|error| format!("the {kept} to be usable: {error:?}"))?;
+        // At once: whoever looks after what is published would take it for somebody's edit.
+        self.place.publish(&self.keys, &self.published());
+        Ok(())
+    }
+
+    fn patience(&self, what: Rotated) -> Patience {
+        let (known, overlap) = match what {
+            Rotated::ServiceAccount => (Duration::ZERO, self.settings.token_overlap),
+            Rotated::Encryption => (Duration::ZERO, REQUEST_LIMIT),
+            Rotated::CertificateAuthorities => {
+                (self.settings.authority_overlap, self.settings.authority_overlap)
+            }
         };
-        Patience { settle: P::SETTLE, overlap }
+        Patience { settle: P::SETTLE, known, overlap }
     }
 
     /// What everybody is told.
     pub(crate) fn published(&self) -> PublishedGenerations {
         let now = OffsetDateTime::now_utc();
-        let position = |set| self.keys.stored(set).map(|stored| stored.position());
+        let generation = |kept| self.keys.stored(kept).map(|stored| stored.position().generation);
+        let sets = STORED_SETS.into_iter().map(|set| (set.name().to_owned(), Kept::Shared(set)));
+        let cluster_signing = SharedKeySet::ClusterSigning.name().to_owned();
+        let cluster_signing = std::iter::once((cluster_signing, Kept::Authority(Authority::Cluster)));
+        let authorities = Authority::ALL
+            .into_iter()
+            .map(|it| (PublishedGenerations::of_authority(it), Kept::Authority(it)));
+        let patience = self.patience(Rotated::Encryption);
         PublishedGenerations {
-            key_sets: STORED_SETS
-                .into_iter()
-                .filter_map(|set| Some((set.name().to_owned(), position(set)?.generation)))
+            key_sets: sets
+                .chain(cluster_signing)
+                .chain(authorities)
+                .filter_map(|(name, kept)| Some((name, generation(kept)?)))
                 .collect(),
-            rewrite_stored: position(SharedKeySet::Encryption)
-                .and_then(|position| position.asks_to_rewrite(now, self.patience(SharedKeySet::Encryption))),
+            signers: Authority::ALL
+                .into_iter()
+                .filter_map(|it| Some((it.name().to_owned(), self.keys.authority(it)?.fingerprint.clone())))
+                .collect(),
+            rewrite_stored: self
+                .position(Rotated::Encryption)
+                .and_then(|position| position.asks_to_rewrite(now, patience)),
         }
     }
 
     /// On the board always, in the log when it is news.
-    fn tell(&self, set: SharedKeySet, wanted: u64, waits_for: Option<String>) {
-        let Some(position) = self.keys.stored(set).map(|stored| stored.position()) else { return };
+    fn tell(&self, what: Rotated, wanted: u64, waits_for: Option<String>) {
+        let Some(position) = self.position(what) else { return };
         let under_way = waits_for.is_some() || !position.rests(wanted);
+        let stage = position.told(what);
         let line = match &waits_for {
-            Some(what) => format!("{set} keys: {position}; waits for {what}"),
-            None => format!("{set} keys: {position}"),
+            Some(whom) => format!("{}: {stage}; waits for {whom}", what.all_of_them()),
+            None => format!("{}: {stage}", what.all_of_them()),
         };
         self.board.rotation(RotationStatus {
-            key_set: set.name().to_owned(),
+            key_set: what.name().to_owned(),
             key: position.in_use(),
             generation: position.generation,
             under_way,
-            stage: position.to_string(),
+            stage,
             waits_for,
         });
         let mut told = self.told.borrow_mut();
-        if told.get(&set) == Some(&line) {
+        if told.get(&what) == Some(&line) {
             return;
         }
-        let first = told.insert(set, line.clone()).is_none();
+        let first = told.insert(what, line.clone()).is_none();
         if !first || under_way {
             tracing::info!(generation = position.generation, "{line}");
         }
-        let rotations: Vec<&str> = self
-            .board
-            .document()
-            .rotations
-            .iter()
+        let under_way: Vec<String> = (self.board.document().rotations.into_iter())
             .filter(|rotation| rotation.under_way)
-            .filter_map(|rotation| told.get(&rotation.key_set.parse().ok()?).map(String::as_str))
+            .map(|rotation| rotation.key_set)
             .collect();
+        let rotations = told.iter().filter(|(what, _)| under_way.iter().any(|name| name == what.name()));
+        let rotations = rotations.map(|(_, line)| line.as_str());
         let reason = std::iter::once(self.at_rest.as_str()).chain(rotations).collect::<Vec<_>>().join("; ");
         // A replica that ends says so, and nothing else.
         if self.board.document().state == State::Running {
             self.board.reason(&reason);
         }
-    }
-}
-
-impl Sighted {
-    fn generation(&self, name: &str) -> Option<u64> {
-        self.document.as_ref()?.key_generations.get(name).copied()
-    }
-
-    fn holder(&self, set: SharedKeySet) -> Holder {
-        Holder { name: self.name.clone(), component: self.component, generation: self.generation(set.name()) }
     }
 }

@@ -1,21 +1,27 @@
 //! Rotations on one machine: what is wanted lies in a file, the instances are those of the plan, keys and numbers lie in
 //! directories. Refuses to count an instance that does not answer as gone: whoever keeps it starts it again.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-use certificates::{PublishedGenerations, SharedKeySet, WantedKeys};
+use certificates::{Authority, LeafFacts, PublishedGenerations, Rotated, WantedKeys, bundle_fingerprints};
 use durable_files::{read_limited, write_public};
-use health_endpoints::{HealthClient, HealthClientError};
+use health_endpoints::{AuthorityInUse, HealthClient, HealthClientError, StatusBoard};
 use naming_contract::{Component, files};
 
-use super::driver::{RotationPlace, Sighted};
+use super::driver::RotationPlace;
+use super::sighted::Sighted;
 use super::stored::StoredKeys;
-use crate::directory_store::write_set;
+use crate::AuthorityKeys;
+use crate::directory_store::write_stored;
+use crate::kept::Kept;
+use crate::publishing::publish_bundles;
 
 /// The file of numbers is one line.
 const FILE_LIMIT: u64 = 4 * 1024;
+/// Two CAs, a leaf and a key are some KiB.
+const KUBECONFIG_LIMIT: u64 = 256 * 1024;
 /// An answer from memory takes a millisecond.
 const ANSWER_LIMIT: Duration = Duration::from_secs(1);
 
@@ -49,6 +55,7 @@ pub(crate) struct OnOneMachine {
     publish: PathBuf,
     wanted: Option<PathBuf>,
     instances: Vec<PlannedInstance>,
+    kubeconfig: Option<PathBuf>,
     health: HealthClient,
 }
 
@@ -58,9 +65,29 @@ impl OnOneMachine {
         publish: PathBuf,
         wanted: Option<PathBuf>,
         instances: Vec<PlannedInstance>,
+        kubeconfig: Option<PathBuf>,
     ) -> Result<Self, HealthClientError> {
-        Ok(Self { state, publish, wanted, instances, health: HealthClient::new(ANSWER_LIMIT)? })
+        Ok(Self { state, publish, wanted, instances, kubeconfig, health: HealthClient::new(ANSWER_LIMIT)? })
     }
+}
+
+/// The administrators' kubeconfig, as if it told of itself: whoever keeps it has no endpoint. One that cannot be read holds
+/// a rotation up, as an instance that does not answer does.
+fn kubeconfig_in(path: &Path) -> Sighted {
+    let component = Component::CertificateAuthority;
+    let in_use = || {
+        let content = read_limited(path, KUBECONFIG_LIMIT).ok()?;
+        let inside = kubeconfig::embedded_certificates(&String::from_utf8_lossy(&content));
+        let (bundle, leaf) = (inside.authorities.first()?, inside.clients.first()?);
+        let signer = LeafFacts::parse(leaf, None, Some(bundle)).ok()?.issued_by.unwrap_or_default();
+        Some(AuthorityInUse { trusted: bundle_fingerprints(bundle).ok()?, signed_by: vec![signer] })
+    };
+    let document = in_use().map(|in_use| {
+        let board = StatusBoard::new("kubeconfig", component, telemetry::VERSION);
+        board.authority(Authority::Cluster.name(), in_use);
+        board.document()
+    });
+    Sighted { name: path.display().to_string(), component, document }
 }
 
 impl RotationPlace for OnOneMachine {
@@ -77,8 +104,14 @@ impl RotationPlace for OnOneMachine {
         }
     }
 
-    async fn instances(&self) -> Result<Vec<Sighted>, String> {
-        let mut sighted = Vec::with_capacity(self.instances.len());
+    /// Few enough to ask all; the planner knows who is concerned.
+    async fn instances(&self, what: Rotated) -> Result<Vec<Sighted>, String> {
+        let mut sighted = Vec::with_capacity(self.instances.len() + 1);
+        if what == Rotated::CertificateAuthorities
+            && let Some(path) = &self.kubeconfig
+        {
+            sighted.push(kubeconfig_in(path));
+        }
         for PlannedInstance { name, component, endpoint } in &self.instances {
             let document = self.health.status(endpoint).await.ok();
             sighted.push(Sighted { name: name.clone(), component: *component, document });
@@ -86,11 +119,13 @@ impl RotationPlace for OnOneMachine {
         Ok(sighted)
     }
 
-    async fn store(&self, set: SharedKeySet, _before: &StoredKeys, after: &StoredKeys) -> Result<(), String> {
-        write_set(&self.state, set, after).map_err(|error| error.to_string())
+    async fn store(&self, kept: Kept, _before: &StoredKeys, after: &StoredKeys) -> Result<(), String> {
+        write_stored(&self.state, kept, after).map_err(|error| error.to_string())
     }
 
-    fn publish(&self, generations: &PublishedGenerations) {
+    fn publish(&self, keys: &AuthorityKeys, generations: &PublishedGenerations) {
+        // Before the numbers: who signs must be known before his leaves are asked for. A failure is on the board.
+        let _told_by_who_looks_after_it = publish_bundles(keys, &self.publish);
         let (path, content) = (self.publish.join(files::GENERATIONS), generations.rendered());
         if read_limited(&path, FILE_LIMIT).is_ok_and(|known| known == content.as_bytes()) {
             return;
@@ -106,7 +141,6 @@ mod tests {
     use time::macros::datetime;
 
     use super::*;
-    use crate::AuthorityKeys;
     use crate::rotation::{Stage, changed};
 
     #[tokio::test]
@@ -114,17 +148,20 @@ mod tests {
         mutual_tls::install_provider();
         let (root, now) = (tempfile::tempdir().unwrap(), datetime!(2026-11-22 12:00 UTC));
         let state = root.path().join("authority");
-        let place = OnOneMachine::new(state.clone(), root.path().to_owned(), None, Vec::new()).unwrap();
+        let place = OnOneMachine::new(state.clone(), root.path().to_owned(), None, Vec::new(), None).unwrap();
         let open = || AuthorityKeys::open_or_found(&state, now).map(|(keys, _)| keys);
-        for set in [SharedKeySet::ServiceAccount, SharedKeySet::Encryption] {
-            for stage in [Stage::Introduced, Stage::Used, Stage::Retiring, Stage::Settled] {
+        for kept in *Kept::ALL {
+            for stage in [Stage::Introduced, Stage::Used, Stage::Retiring, Stage::Dropped, Stage::Settled] {
+                if stage == Stage::Dropped && matches!(kept, Kept::Shared(_)) {
+                    continue;
+                }
                 let keys = open().unwrap();
-                let before = keys.stored(set).unwrap();
-                let after = changed(set, &before, stage, keys.founding(), now).unwrap();
-                place.store(set, &before, &after).await.unwrap();
-                assert_eq!(open().unwrap().stored(set), Some(after));
+                let before = keys.stored(kept).unwrap();
+                let after = changed(kept, &before, stage, keys.founding(), now).unwrap();
+                place.store(kept, &before, &after).await.unwrap();
+                assert_eq!(open().unwrap().stored(kept), Some(after));
             }
-            let path = state.join(format!("{set}.json"));
+            let path = state.join(format!("{}.json", kept.name()));
             let good = String::from_utf8(read_limited(&path, FILE_LIMIT * 4).unwrap()).unwrap();
             for spoilt in
                 [good.replace("\"generation\": 4", "\"generation\": 5"), good.replace("seal", "zeal")]
@@ -144,7 +181,8 @@ mod tests {
         mutual_tls::install_provider();
         let root = tempfile::tempdir().unwrap();
         let file = root.path().join("wanted-keys.json");
-        let place = |wanted| OnOneMachine::new(PathBuf::new(), PathBuf::new(), wanted, Vec::new()).unwrap();
+        let place =
+            |wanted| OnOneMachine::new(PathBuf::new(), PathBuf::new(), wanted, Vec::new(), None).unwrap();
         assert_eq!(place(None).wanted(), Ok(WantedKeys::default()));
         assert_eq!(place(Some(file.clone())).wanted(), Ok(WantedKeys::default()));
         durable_files::write_private(&file, br#"{"encryptionKey":2}"#).unwrap();

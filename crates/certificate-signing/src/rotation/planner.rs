@@ -1,10 +1,9 @@
-//! What a rotation of shared keys does next: from where it stands, who is there and what each has in use. Pure.
+//! What a rotation of shared keys or CAs does next: from where it stands, who is there and what each has in use. Pure.
 //! Refuses to go on while anybody who could still use or meet the older key has not confirmed the present set.
 
-use std::fmt;
 use std::time::Duration;
 
-use certificates::{SharedKeySet, may_have_keys};
+use certificates::{Rotated, SharedKeySet, may_have_keys};
 use naming_contract::Component;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
@@ -12,7 +11,7 @@ use time::OffsetDateTime;
 /// Names that a sentence lists before it only counts.
 const NAMED: usize = 3;
 
-/// Where the rotation of a set stands.
+/// Where a rotation stands. "Key" is also a CA, whose rotation alone ends with [`Stage::Dropped`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Stage {
@@ -24,6 +23,8 @@ pub(crate) enum Stage {
     Used,
     /// Nobody uses the old key any more; what was made with it runs out, or is written anew.
     Retiring,
+    /// The old CA is in no bundle any more; who trusts it still has not read the present one yet.
+    Dropped,
 }
 
 /// Where the rotation of a set stands, and since when. A founding has no beginning.
@@ -37,13 +38,13 @@ pub(crate) struct Position {
     pub(crate) generation: u64,
 }
 
-/// An instance that exists, and the generation that it has in use.
+/// An instance that exists, and whether it has in use what is handed out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Holder {
     pub(crate) name: String,
     pub(crate) component: Component,
-    /// None: it does not say.
-    pub(crate) generation: Option<u64>,
+    /// If not: what it has in use instead, for people.
+    pub(crate) confirmed: Result<(), String>,
 }
 
 /// How long a rotation rests at least.
@@ -51,6 +52,8 @@ pub(crate) struct Holder {
 pub(crate) struct Patience {
     /// From a set that is stored until the next: longer than another replica may hand out what it read before.
     pub(crate) settle: Duration,
+    /// From a key that is made known until it is used: for those outside who must know it and are not asked.
+    pub(crate) known: Duration,
     /// Longest life of what was made with the old key: of a token; of a request that seals an object.
     pub(crate) overlap: Duration,
 }
@@ -76,7 +79,7 @@ impl Position {
     pub(crate) fn in_use(&self) -> u64 {
         match self.stage {
             Stage::Settled | Stage::Introduced => self.key,
-            Stage::Used | Stage::Retiring => self.key + 1,
+            Stage::Used | Stage::Retiring | Stage::Dropped => self.key + 1,
         }
     }
 
@@ -89,7 +92,7 @@ impl Position {
 
 /// What to do next. `rewritten` is the highest generation with which all stored objects are said to be written.
 pub(crate) fn step(
-    set: SharedKeySet,
+    what: Rotated,
     position: &Position,
     wanted: u64,
     holders: &[Holder],
@@ -105,17 +108,21 @@ pub(crate) fn step(
     }
     match position.stage {
         Stage::Settled => Step::Enter(Stage::Introduced),
-        Stage::Introduced | Stage::Used => match unconfirmed(set, position.generation, holders) {
-            Some(whom) => Step::Wait(whom),
-            None if position.stage == Stage::Introduced => Step::Enter(Stage::Used),
-            None => Step::Enter(Stage::Retiring),
-        },
-        Stage::Retiring => retire(set, position, holders, rewritten, now, patience),
+        Stage::Introduced => confirmed(what, position, holders).unwrap_or_else(|| {
+            // Those of ours first: whom an operator must look after he should hear of at once.
+            match left(position.since, patience.known, now) {
+                Some(left) => Step::Wait(format!("clients outside to trust the next CA, {left}")),
+                None => Step::Enter(Stage::Used),
+            }
+        }),
+        Stage::Used => confirmed(what, position, holders).unwrap_or(Step::Enter(Stage::Retiring)),
+        Stage::Retiring => retire(what, position, holders, rewritten, now, patience),
+        Stage::Dropped => confirmed(what, position, holders).unwrap_or(Step::Enter(Stage::Settled)),
     }
 }
 
 fn retire(
-    set: SharedKeySet,
+    what: Rotated,
     position: &Position,
     holders: &[Holder],
     rewritten: Option<u64>,
@@ -123,20 +130,22 @@ fn retire(
     patience: Patience,
 ) -> Step {
     if let Some(left) = left(position.since, patience.overlap, now) {
-        let what = match set {
-            SharedKeySet::Encryption => "requests that may still write with the old key",
-            _ => "tokens of the old key to run out",
+        let whom = match what {
+            Rotated::ServiceAccount => "tokens of the old key to run out",
+            Rotated::Encryption => "requests that may still write with the old key",
+            Rotated::CertificateAuthorities => "certificates of the old CA outside to be replaced",
         };
-        return Step::Wait(format!("{what}, {left}"));
+        return Step::Wait(format!("{whom}, {left}"));
     }
-    if set == SharedKeySet::Encryption && rewritten.is_none_or(|written| written < position.generation) {
+    if what == Rotated::Encryption && rewritten.is_none_or(|written| written < position.generation) {
         return Step::Wait("cluster-bootstrap to write every Secret anew".to_owned());
     }
+    let next = match what {
+        Rotated::CertificateAuthorities => Stage::Dropped,
+        Rotated::ServiceAccount | Rotated::Encryption => Stage::Settled,
+    };
     // Who came meanwhile with what an earlier life left would be met by a set that no longer has his key.
-    match unconfirmed(set, position.generation, holders) {
-        Some(whom) => Step::Wait(whom),
-        None => Step::Enter(Stage::Settled),
-    }
+    confirmed(what, position, holders).unwrap_or(Step::Enter(next))
 }
 
 /// When `span` since `since` is over, for people; none when it is. A clock that was set back prolongs it.
@@ -146,38 +155,43 @@ fn left(since: Option<OffsetDateTime>, span: Duration, now: OffsetDateTime) -> O
     (now < until).then(|| format!("until {}", until.replace_nanosecond(0).unwrap_or(until)))
 }
 
-/// Who has not confirmed `generation`; none when everybody has.
-fn unconfirmed(set: SharedKeySet, generation: u64, holders: &[Holder]) -> Option<String> {
-    let concerned = || holders.iter().filter(|holder| may_have_keys(holder.component, set));
+/// The wait for who has not confirmed what is handed out; none when everybody has.
+fn confirmed(what: Rotated, position: &Position, holders: &[Holder]) -> Option<Step> {
+    let concerned = || holders.iter().filter(|holder| concerns(what, holder.component));
     // An empty list is more likely a mistake in looking than a control plane without API servers.
     if !concerned().any(|holder| holder.component == Component::KubeApiserver) {
-        return Some("an API server to be there".to_owned());
+        return Some(Step::Wait("an API server to be there".to_owned()));
     }
     let late: Vec<String> = concerned()
-        .filter(|holder| holder.generation.is_none_or(|known| known < generation))
-        .map(|holder| match holder.generation {
-            Some(known) => format!("{} (generation {known})", holder.name),
-            None => format!("{} (no answer)", holder.name),
-        })
+        .filter_map(|holder| Some(format!("{} ({})", holder.name, holder.confirmed.as_ref().err()?)))
         .collect();
-    match late.len() {
-        0 => None,
-        count if count <= NAMED => Some(format!("{} to take up generation {generation}", late.join(", "))),
-        count => {
-            let (named, more) = (late[..NAMED].join(", "), count - NAMED);
-            Some(format!("{named} and {more} more to take up generation {generation}"))
-        }
+    let awaited = match late.len() {
+        0 => return None,
+        count if count <= NAMED => late.join(", "),
+        count => format!("{} and {} more", late[..NAMED].join(", "), count - NAMED),
+    };
+    Some(Step::Wait(format!("{awaited} to take up generation {}", position.generation)))
+}
+
+/// CAs concern everybody.
+fn concerns(what: Rotated, component: Component) -> bool {
+    match what {
+        Rotated::ServiceAccount => may_have_keys(component, SharedKeySet::ServiceAccount),
+        Rotated::Encryption => may_have_keys(component, SharedKeySet::Encryption),
+        Rotated::CertificateAuthorities => true,
     }
 }
 
-impl fmt::Display for Position {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (old, new) = (self.key, self.key + 1);
+impl Position {
+    /// Where it stands, for people.
+    pub(crate) fn told(&self, what: Rotated) -> String {
+        let (old, new, one) = (self.key, self.key + 1, what.one());
         match self.stage {
-            Stage::Settled => write!(formatter, "key {old} is in use"),
-            Stage::Introduced => write!(formatter, "key {new} is made known, key {old} is in use"),
-            Stage::Used => write!(formatter, "key {new} is taken into use, key {old} is still trusted"),
-            Stage::Retiring => write!(formatter, "key {new} is in use, key {old} is about to go"),
+            Stage::Settled => format!("{one} {old} is in use"),
+            Stage::Introduced => format!("{one} {new} is made known, {one} {old} is in use"),
+            Stage::Used => format!("{one} {new} is taken into use, {one} {old} is still trusted"),
+            Stage::Retiring => format!("{one} {new} is in use, {one} {old} is about to go"),
+            Stage::Dropped => format!("{one} {new} is in use, {one} {old} is dropped"),
         }
     }
 }

@@ -9,7 +9,11 @@ use time::macros::datetime;
 use super::*;
 
 const BEGAN: OffsetDateTime = datetime!(2026-11-22 12:00 UTC);
-const PATIENCE: Patience = Patience { settle: Duration::from_secs(30), overlap: Duration::from_secs(100) };
+const PATIENCE: Patience = Patience {
+    settle: Duration::from_secs(30),
+    known: Duration::from_secs(50),
+    overlap: Duration::from_secs(100),
+};
 
 /// What may happen between two looks of the planner.
 #[derive(Debug, Clone, Copy)]
@@ -51,7 +55,7 @@ struct Set {
 }
 
 struct World {
-    set: SharedKeySet,
+    set: Rotated,
     position: Position,
     /// By generation, from 1.
     sets: Vec<Set>,
@@ -63,7 +67,7 @@ struct World {
 }
 
 impl World {
-    fn new(set: SharedKeySet) -> Self {
+    fn new(set: Rotated) -> Self {
         let instance = |component| Instance { component, held: 1, in_use: 1, silent: false };
         Self {
             set,
@@ -94,7 +98,13 @@ impl World {
             .map(|(index, instance)| Holder {
                 name: index.to_string(),
                 component: instance.component,
-                generation: (!instance.silent).then_some(instance.in_use),
+                confirmed: match instance.silent {
+                    true => Err("no answer".to_owned()),
+                    false if instance.in_use < self.position.generation => {
+                        Err(format!("generation {}", instance.in_use))
+                    }
+                    false => Ok(()),
+                },
             })
             .collect();
         step(self.set, &self.position, wanted, &holders, self.rewritten, self.now(), PATIENCE)
@@ -106,9 +116,10 @@ impl World {
             Stage::Introduced => assert!(set.trusts.insert(key + 1)),
             Stage::Used => set.uses = key + 1,
             Stage::Retiring => {}
-            Stage::Settled => assert!(set.trusts.remove(&key)),
+            Stage::Settled if self.position.stage == Stage::Dropped => {}
+            Stage::Dropped | Stage::Settled => assert!(set.trusts.remove(&key)),
         }
-        if stage != Stage::Retiring {
+        if stage != Stage::Retiring && self.position.stage != Stage::Dropped {
             set.stored_at = self.seconds;
             self.sets.push(set);
             self.position.generation += 1;
@@ -145,13 +156,13 @@ impl World {
             Event::Silent(index) => self.instances[index % count].silent = true,
             Event::Make(index) => {
                 let instance = &self.instances[index % count];
-                if may_have_keys(instance.component, self.set) {
+                if concerns(self.set, instance.component) {
                     self.made.push((self.of(instance.in_use).uses, self.seconds));
                 }
             }
             Event::Rewrite => {
                 // As cluster-bootstrap does: only when it is told to, and through any API server.
-                if self.set == SharedKeySet::Encryption
+                if self.set == Rotated::Encryption
                     && let Some(generation) = self.position.asks_to_rewrite(self.now(), PATIENCE)
                 {
                     let uses = self.of(self.instances[0].in_use).uses;
@@ -171,15 +182,18 @@ impl World {
     }
 
     fn check(&self) {
-        for one in self.instances.iter().filter(|it| may_have_keys(it.component, self.set)) {
+        for one in self.instances.iter().filter(|it| concerns(self.set, it.component)) {
             let uses = self.of(one.in_use).uses;
-            // The controller-manager only signs.
-            for other in self.instances.iter().filter(|it| it.component == Component::KubeApiserver) {
+            // The controller-manager only signs tokens; every instance is asked by others for whom it trusts.
+            let meets = |it: &&Instance| {
+                it.component == Component::KubeApiserver || self.set == Rotated::CertificateAuthorities
+            };
+            for other in self.instances.iter().filter(meets) {
                 let trusts = &self.of(other.in_use).trusts;
                 assert!(trusts.contains(&uses), "{one:?} uses what {other:?} does not trust");
                 for (key, made) in &self.made {
                     let counts = match self.set {
-                        SharedKeySet::Encryption => true,
+                        Rotated::Encryption => true,
                         _ => made + PATIENCE.overlap.as_secs() > self.seconds,
                     };
                     assert!(!counts || trusts.contains(key), "{other:?} has lost key {key} of {made} s");
@@ -203,8 +217,8 @@ fn event() -> impl Strategy<Value = Event> {
     ]
 }
 
-fn sets() -> impl Strategy<Value = SharedKeySet> {
-    prop_oneof![Just(SharedKeySet::ServiceAccount), Just(SharedKeySet::Encryption)]
+fn sets() -> impl Strategy<Value = Rotated> {
+    prop::sample::select(&Rotated::ALL[..])
 }
 
 proptest! {
@@ -254,7 +268,7 @@ proptest! {
 
 #[test]
 fn the_reasons_name_those_who_are_waited_for() {
-    let mut world = World::new(SharedKeySet::ServiceAccount);
+    let mut world = World::new(Rotated::ServiceAccount);
     assert_eq!(world.next(1), Step::Rest);
     assert_eq!(world.next(2), Step::Enter(Stage::Introduced));
     world.enter(Stage::Introduced);

@@ -1,16 +1,17 @@
-//! A shared key set as it is stored: what is handed out, where its rotation stands, and what belongs to nobody yet.
+//! A shared key set or CA as it is stored: what is handed out, where its rotation stands, and what belongs to nobody yet.
 //! Refuses one that was changed by hand, or that is another control plane's.
 
 use std::fmt;
 
-use certificates::{SharedKeySet, SharedKeys};
+use certificates::{SharedKeySet, SharedKeys, sha256_hex};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use super::planner::{Position, Stage};
-use crate::founding::{fingerprint, json};
+use crate::founding::json;
+use crate::kept::Kept;
 
-/// A shared key set as it is stored. As founded it has neither rotation nor seal: the manifest vouches for it.
+/// A shared key set, or a CA (pair and bundle), as it is stored. As founded it has neither rotation nor seal: the manifest vouches for it.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct StoredKeys {
     /// What is handed out.
@@ -31,28 +32,43 @@ pub(crate) struct Rotation {
     pub(crate) stage: Stage,
     #[serde(with = "time::serde::rfc3339")]
     pub(crate) since: OffsetDateTime,
-    /// The private key that will sign, PEM; with nobody else before it does.
+    /// The private key that will sign, PEM; a CA's certificate for it is the last of the bundle. With nobody else before it does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) next_signing_key: Option<String>,
 }
 
 impl StoredKeys {
+    /// File of a CA's bundle, once it was rotated.
+    pub(crate) const BUNDLE: &str = "bundle.crt";
+
     /// As it was founded.
-    #[cfg(test)]
     pub(crate) fn founded(keys: SharedKeys) -> Self {
         Self { keys, rotation: None, seal: None }
     }
 
+    /// A CA as it was founded.
+    pub(crate) fn founded_authority(certificate: String, key: String) -> Self {
+        let files = [(SharedKeySet::CERTIFICATE, certificate), (SharedKeySet::CERTIFICATE_KEY, key)];
+        let files = files.map(|(name, content)| (name.to_owned(), content)).into();
+        Self::founded(SharedKeys { generation: 1, files })
+    }
+
+    /// The bundle of a CA; as founded it trusts what signs.
+    pub(crate) fn bundle(&self) -> String {
+        let files = &self.keys.files;
+        files.get(Self::BUNDLE).or_else(|| files.get(SharedKeySet::CERTIFICATE)).cloned().unwrap_or_default()
+    }
+
     /// The set of a later stage, sealed for the control plane whose manifest has that fingerprint.
-    pub(crate) fn sealed(set: SharedKeySet, keys: SharedKeys, rotation: Rotation, founding: &str) -> Self {
+    pub(crate) fn sealed(kept: Kept, keys: SharedKeys, rotation: Rotation, founding: &str) -> Self {
         let mut stored = Self { keys, rotation: Some(rotation), seal: None };
-        stored.seal = Some(stored.seal_for(set, founding));
+        stored.seal = Some(stored.seal_for(kept, founding));
         stored
     }
 
     /// Whether the seal is ours; none when there is no seal.
-    pub(crate) fn is_sealed(&self, set: SharedKeySet, founding: &str) -> Option<bool> {
-        self.seal.as_ref().map(|seal| self.rotation.is_some() && *seal == self.seal_for(set, founding))
+    pub(crate) fn is_sealed(&self, kept: Kept, founding: &str) -> Option<bool> {
+        self.seal.as_ref().map(|seal| self.rotation.is_some() && *seal == self.seal_for(kept, founding))
     }
 
     pub(crate) fn position(&self) -> Position {
@@ -67,9 +83,9 @@ impl StoredKeys {
 
     /// Binds the content to the set and to the control plane. It keeps mistakes out, not whoever may write here: he
     /// could write a manifest as well.
-    fn seal_for(&self, set: SharedKeySet, founding: &str) -> String {
+    fn seal_for(&self, kept: Kept, founding: &str) -> String {
         let content = json(&Self { seal: None, ..self.clone() });
-        fingerprint(format!("{founding}\n{set}\n{}", fingerprint(&content)).as_bytes())
+        sha256_hex(format!("{founding}\n{}\n{}", kept.name(), sha256_hex(&content)).as_bytes())
     }
 }
 

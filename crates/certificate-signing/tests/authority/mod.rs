@@ -64,6 +64,7 @@ impl Place {
                 publish: self.trust(),
                 wanted_keys: None,
                 instances: Vec::new(),
+                kubeconfig: None,
             }),
             listen_address: "127.0.0.1:0".parse().unwrap(),
             naming: NamingSettings {
@@ -72,7 +73,11 @@ impl Place {
                 extra_names: names.iter().map(|name| name.parse().unwrap()).collect(),
             },
             lifetimes: Lifetimes::parse(lifetimes.iter().copied()).unwrap(),
-            rotation: RotationSettings { wanted: WantedKeys::default(), token_overlap: DAY },
+            rotation: RotationSettings {
+                wanted: WantedKeys::default(),
+                token_overlap: DAY,
+                authority_overlap: DAY,
+            },
         }
     }
 

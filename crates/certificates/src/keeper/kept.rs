@@ -22,6 +22,8 @@ pub(super) struct KeptLeaf {
     pub(super) reload: ReloadBehaviour,
     pub(super) observed: Observed,
     pub(super) names: Option<Vec<LeafName>>,
+    /// Fingerprint of the CA that signs such leaves now.
+    pub(super) signer: Option<String>,
     pub(super) last_failure: Option<String>,
     backoff: Backoff,
     not_before: Instant,
@@ -35,6 +37,7 @@ impl KeptLeaf {
             reload,
             observed,
             names: None,
+            signer: None,
             last_failure: None,
             backoff,
             not_before: Instant::now(),
@@ -46,7 +49,8 @@ impl KeptLeaf {
         if Instant::now() < self.not_before {
             return None;
         }
-        match verdict(&self.observed, &expected(self.profile, instance, self.names.clone()), now) {
+        let expected = expected(self.profile, instance, self.names.clone());
+        match verdict(&self.observed, &Expected { signer: self.signer.clone(), ..expected }, now) {
             Verdict::Good { .. } => None,
             Verdict::Due(reason) | Verdict::Unusable(reason) => Some(reason),
         }
@@ -101,6 +105,7 @@ pub(super) fn expected(profile: Profile, instance: &str, names: Option<Vec<LeafN
         organisation: row.organisation.map(str::to_owned),
         usages: row.usages.to_vec(),
         names,
+        signer: None,
     }
 }
 

@@ -12,9 +12,9 @@ use etcd_membership::{ClusterId, Data, PeerReport};
 
 use super::etcdutl::Etcdutl;
 use super::files::Asked;
-use super::snapshot;
 use crate::act::StepError;
 use crate::beside::Member;
+use crate::snapshot;
 use crate::volume::{LEAST_FREE_BYTES, LOG_SEGMENT_BYTES, VolumeError, VolumeFiles, io_error};
 
 const OWN_LIMIT: Duration = Duration::from_secs(2);

@@ -30,6 +30,7 @@ fn leading_etcd() -> StatusDocument {
             last_failure: None,
         }],
         key_generations: BTreeMap::new(),
+        authorities: BTreeMap::new(),
         rotations: Vec::new(),
         details: BTreeMap::from([("leader".to_owned(), "true".to_owned())]),
     }

@@ -67,6 +67,7 @@ fn a_control_plane_with_everything() {
         ],
         lifetimes: vec!["etcd-server=20s".into()],
         service_account_key_overlap: "1h".into(),
+        certificate_authority_overlap: "30d".into(),
         log_format: "json".into(),
         log_level: "debug".into(),
     };

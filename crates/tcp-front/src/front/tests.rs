@@ -28,7 +28,7 @@ proptest! {
 }
 
 fn usable<const COUNT: usize>(servers: [SocketAddr; COUNT]) -> View {
-    View { usable: servers.into(), lost: Vec::new() }
+    View { usable: servers.into(), ..View::default() }
 }
 
 /// A server that answers every connection with one letter and then echoes.
@@ -151,10 +151,51 @@ async fn a_connection_to_a_lost_server_is_cut_and_others_stay() {
         ready.send_replace(usable([second]));
         let mut to_second = TcpStream::connect(front).await.unwrap();
         assert_eq!(to_second.read_u8().await.unwrap(), b'b');
-        ready.send_replace(View { usable: vec![second], lost: vec![first] });
+        ready.send_replace(View { lost: vec![first], ..usable([second]) });
         assert!(to_first.read_u8().await.is_err());
         to_second.write_all(b"x").await.unwrap();
         assert_eq!(to_second.read_u8().await.unwrap(), b'x');
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn connections_go_to_the_leader_and_wait_for_the_next_one() {
+    within_limit(async {
+        let (first, second) = (lettered_server(b'a').await, lettered_server(b'b').await);
+        let led_by = |leader| View { best: Best::Leader(leader), ..usable([first, second]) };
+        let ready = watch::Sender::new(led_by(second));
+        let (front, _stop) = front(&ready).await;
+        for _ in 0..4 {
+            assert_eq!(letter_of(front).await, b'b');
+        }
+        ready.send_replace(View { best: Best::NextLeader, ..usable([first]) });
+        let mut client = TcpStream::connect(front).await.unwrap();
+        let waiting = tokio::time::timeout(Duration::from_millis(500), client.read_u8()).await;
+        assert!(waiting.is_err(), "it went to somebody: {waiting:?}");
+        ready.send_replace(led_by(first));
+        assert_eq!(client.read_u8().await.unwrap(), b'a');
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_leader_that_refuses_is_doubted_and_insisted_on_for_a_while_only() {
+    within_limit(async {
+        let gone = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        let follower = lettered_server(b'a').await;
+        let ready = watch::Sender::new(View { best: Best::Leader(gone), ..usable([gone, follower]) });
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (front, doubts) = (listener.local_addr().unwrap(), Rc::new(Notify::new()));
+        let serve =
+            serve_and_doubt(listener, ready.subscribe(), CancellationToken::new(), Rc::clone(&doubts));
+        tokio::task::spawn_local(serve);
+        let began = Instant::now();
+        let mut client = TcpStream::connect(front).await.unwrap();
+        doubts.notified().await;
+        assert!(began.elapsed() < INSIST_ON_LEADER);
+        assert_eq!(client.read_u8().await.unwrap(), b'a');
+        assert!(began.elapsed() >= INSIST_ON_LEADER);
     })
     .await;
 }

@@ -40,6 +40,8 @@ pub(crate) enum Change {
     ServiceAccountKeyReplaced,
     /// Another encryption key, and every Secret written anew, by one value of the chart.
     EncryptionKeyReplaced,
+    /// All four CAs, by one value of the chart; clients are given their new kubeconfig.
+    CertificateAuthoritiesReplaced,
     /// Every certificate in use replaced by a younger one, as comes to pass by itself; plain Pods are restarted for it, as
     /// kubeadm says after `kubeadm certs renew all`.
     CertificatesRenewed,
@@ -66,7 +68,7 @@ impl Victim {
 
 impl Change {
     /// All of them, the gentle ones first.
-    pub(crate) const ALL: [Self; 16] = [
+    pub(crate) const ALL: [Self; 17] = [
         // The first: it can be made once.
         Self::MinorUpgrade,
         Self::Nothing,
@@ -83,6 +85,7 @@ impl Change {
         Self::EtcdScaled,
         Self::ServiceAccountKeyReplaced,
         Self::EncryptionKeyReplaced,
+        Self::CertificateAuthoritiesReplaced,
         // The last: certificates live short from then on.
         Self::CertificatesRenewed,
     ];
@@ -96,10 +99,12 @@ impl Change {
     pub(crate) fn can_be_made_to(self, kind: Kind) -> bool {
         match self {
             // Plain members know each other by their flags: somebody would have to add and remove each by hand; keys in many
-            // hands are changed by many; and a container without a supervisor has one process, which is killed above. The flag could be theirs as well.
+            // hands, and CAs, are changed by many; a container without a supervisor has one process, which is killed above; and
+            // Retry-After is there to choose our default.
             Self::EtcdScaled
             | Self::ServiceAccountKeyReplaced
             | Self::EncryptionKeyReplaced
+            | Self::CertificateAuthoritiesReplaced
             | Self::ControllerContainerKilled
             | Self::ApiServersRolledWithRetryAfter => kind == Kind::Ours,
             _ => true,
@@ -123,6 +128,7 @@ impl Change {
             Self::EtcdScaled => "etcd scaled 3-5-3-1-3",
             Self::ServiceAccountKeyReplaced => "service-account key replaced",
             Self::EncryptionKeyReplaced => "encryption key replaced",
+            Self::CertificateAuthoritiesReplaced => "all CAs replaced",
             Self::MinorUpgrade => "minor version upgraded",
             Self::CertificatesRenewed => "all certificates renewed",
         }
@@ -140,6 +146,7 @@ impl Change {
             | Self::EtcdScaled
             | Self::ServiceAccountKeyReplaced
             | Self::EncryptionKeyReplaced
+            | Self::CertificateAuthoritiesReplaced
             | Self::CertificatesRenewed => Victim::Nobody,
             Self::NodeDrained => Victim::Node(side.node_to_drain().await?),
             Self::ControllerKilled | Self::ControllerContainerKilled => {

@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use certificates::Profile;
+use certificates::{Profile, Rotated};
 use end_to_end::eventually;
 use health_endpoints::StatusDocument;
-use hosted_control_plane::{PodView, Status};
+use hosted_control_plane::{PodView, Scene, Status};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::DeleteParams;
-use naming_contract::Component;
+use naming_contract::{Component, ports};
 use time::OffsetDateTime;
 use tokio::time::sleep;
 
@@ -34,8 +34,6 @@ const SEND_RETRY_AFTER: &str = "apiServer.drain.sendRetryAfter";
 const CONTROLLERS: [Component; 2] = [Component::KubeControllerManager, Component::KubeScheduler];
 /// Of etcd, before and after all changes.
 const MEMBERS: usize = 3;
-/// Where our supervisors say whether their component serves.
-const HEALTH_PORT: u16 = 8686;
 
 impl Change {
     /// What has to be so before the load begins.
@@ -45,8 +43,11 @@ impl Change {
                 side.also_set(&format!("certificateAuthority.lifetimes.{}", profile.name()), LIFETIME);
             }
             side.upgrade().await;
-            // The certificate-authority first, which takes the lifetimes up.
+            // The certificate-authority first, which takes the lifetimes up; the upgrade rolls it, too, and this waits for the
+            // end of either.
+            side.scene.roll(Component::CertificateAuthority, WHOLE_LIMIT).await;
             side.until_whole(WHOLE_LIMIT).await;
+            side.scene.roll(Component::ClusterBootstrap, WHOLE_LIMIT).await;
             all_rolled(side).await;
             side.until_whole(WHOLE_LIMIT).await;
         }
@@ -80,10 +81,15 @@ impl Change {
             (Self::EtcdRolled, _) => side.scene.roll(Component::Etcd, WHOLE_LIMIT).await,
             (Self::EtcdScaled, _) => scaled(side).await,
             (Self::ServiceAccountKeyReplaced, _) => {
-                replaced(side, "service-account", "certificateAuthority.rotation.serviceAccountKey").await?;
+                replaced(side, Rotated::ServiceAccount, "certificateAuthority.rotation.serviceAccountKey")
+                    .await?;
             }
             (Self::EncryptionKeyReplaced, _) => {
-                replaced(side, "encryption", "certificateAuthority.rotation.encryptionKey").await?;
+                replaced(side, Rotated::Encryption, "certificateAuthority.rotation.encryptionKey").await?;
+            }
+            (Self::CertificateAuthoritiesReplaced, _) => {
+                let value = "certificateAuthority.rotation.certificateAuthorities";
+                replaced(side, Rotated::CertificateAuthorities, value).await?;
             }
             (_, Victim::Nobody) => sleep(NOTHING).await,
             (_, Victim::Node(node)) => {
@@ -145,7 +151,7 @@ async fn renewed(side: &Side<'_>) {
     let held = async || -> Result<BTreeMap<(String, String), OffsetDateTime>, String> {
         let mut held = BTreeMap::new();
         for pod in side.scene.release.pods().await {
-            let text = side.scene.get(&pod, HEALTH_PORT, "/statusz").await?;
+            let text = side.scene.get(&pod, ports::HEALTH, "/statusz").await?;
             let document: StatusDocument = serde_json::from_str(&text).map_err(|error| error.to_string())?;
             held.extend(
                 document.certificates.into_iter().map(|it| ((pod.name.clone(), it.profile), it.not_after)),
@@ -172,16 +178,22 @@ async fn scaled(side: &Side<'_>) {
     }
 }
 
-/// Until the old key is gone. No token that is worth anything is in use: they need not be waited for.
-async fn replaced(side: &Side<'_>, set: &str, value: &'static str) -> Result<()> {
-    let told =
-        async || Status::of(side.scene.release, side.tenant.kubeconfig()).await.rotations().remove(set);
+/// Until the old one is gone. No token that is worth anything is in use, and clients get their kubeconfig within a second:
+/// neither needs the time that outsiders are given.
+async fn replaced(side: &Side<'_>, what: Rotated, value: &'static str) -> Result<()> {
+    let Scene { release, hosted, .. } = side.scene;
+    let told = async || Status::of(release, side.tenant.kubeconfig()).await.rotations().remove(what.name());
     let key = told().await.context("the certificate-authority tells of its keys")?.key + 1;
-    side.set("certificateAuthority.rotation.serviceAccountKeyOverlap", "10s").await;
+    for overlap in ["serviceAccountKeyOverlap", "certificateAuthorityOverlap"] {
+        side.also_set(&format!("certificateAuthority.rotation.{overlap}"), "10s");
+    }
     side.set(value, &key.to_string()).await;
-    eventually(&format!("{set} key {key} is in use alone"), ROTATION_LIMIT, async || match told().await {
-        Some(told) if told.key == key && !told.under_way => Ok(()),
-        other => Err(other),
+    eventually(&format!("{} {key} alone", what.name()), ROTATION_LIMIT, async || {
+        hosted.fetch_again(side.tenant, release).await;
+        match told().await {
+            Some(told) if told.key == key && !told.under_way => Ok(()),
+            other => Err(other),
+        }
     })
     .await;
     Ok(())
@@ -204,7 +216,7 @@ async fn killed(side: &Side<'_>, pod: &PodView) {
     })
     .await;
     let port = match side.kind {
-        Kind::Ours => HEALTH_PORT,
+        Kind::Ours => ports::HEALTH,
         Kind::Floor if pod.component == Component::Etcd.name() => floor::ETCD_HEALTH_PORT,
         // It says it to nobody but the kubelet, which is waited for.
         Kind::Floor => return,

@@ -84,7 +84,7 @@ impl Arguments {
     }
 }
 
-/// Measures, and writes into `output` what is measured after every round.
+/// Measures, and writes into `output` what is measured after every measurement.
 pub(crate) async fn run(arguments: &Arguments, output: &Path) -> Result<Page> {
     let minutes = |duration: Duration| duration.as_secs().div_ceil(60);
     let at_most = arguments.times(AT_MOST);
@@ -157,9 +157,9 @@ async fn measure(arguments: &Arguments, output: &Path) -> Result<page::Results> 
                 let measured = side.measure(change, &much).await?;
                 println!("round {round}: {:10} {:24} {measured}", side.kind.name(), change.name());
                 results.add(change, side.kind, measured);
+                page::render(&results).write(output)?;
             }
         }
-        page::render(&results).write(output)?;
     }
     stage.cluster.down().await?;
     Ok(results)

@@ -49,13 +49,18 @@ pub(crate) fn render(results: &Results) -> Page {
     let _infallible = write!(
         text,
         "Machine: {}, shared by three nodes, their control plane, both hosted control planes and the clients.\n\
-         {} clients, {} requests/s (65 % reads and lists, 35 % writes and deletions), {} watches; each change {} times \
-         (an upgrade and the renewal of all certificates once), interleaved;\nmedian (least to most) where they differ.{}\n\n",
+         {} clients, {} requests/s (65 % reads and lists, 35 % writes and deletions), {} watches; each change {}.{}\n\n",
         results.machine,
         much.clients,
         much.rate,
         much.watches,
-        results.rounds(),
+        match results.rounds() {
+            1 => "once".to_owned(),
+            rounds => format!(
+                "{rounds} times (an upgrade and the\nrenewal of all certificates once), interleaved; median (least to \
+                 most) where they differ"
+            ),
+        },
         if much.set.is_empty() {
             String::new()
         } else {
@@ -197,7 +202,8 @@ client had a success. *Controllers paused* is the longest time in which a leader
 
 *Minor version upgraded* is 1.36 to 1.37 by one value of the chart; the plain Pods get it by `kubectl set image`, API servers first
 by hand. *All certificates renewed* is what happens by itself in the middle of a certificate's life, here of 12 minutes; plain Pods
-are restarted for it, as kubeadm says after `kubeadm certs renew all`.
+are restarted for it, as kubeadm says after `kubeadm certs renew all`. *All CAs replaced* is one value of the chart; clients use
+the kubeconfig as its Secret has it.
 
 ";
 

@@ -77,7 +77,8 @@ fn seconds(sample: &Sample) -> String {
 const PREFACE: &str = "# Benchmarks
 
 Made by `cargo xtask bench start`; repeat it with the same words. Machines are noisy: read the ratios, not the seconds.
-Control planes as Pods: [benchmarks-hosted.md](benchmarks-hosted.md).
+Control planes as Pods: [benchmarks-hosted.md](benchmarks-hosted.md); while they change:
+[benchmarks-disruption.md](benchmarks-disruption.md).
 
 ## Start
 

@@ -201,7 +201,9 @@ impl Client {
             let mut connection = self.connect().await?;
             return connection.ask(method, path, body, limit).await;
         }
-        if self.kept.as_ref().is_none_or(Connection::is_closed) {
+        // Who is given new credentials shows the old ones no longer, as client-go does.
+        let server = &self.context.server;
+        if self.kept.as_ref().is_none_or(|kept| kept.is_closed() || server.is_of_before(kept)) {
             if self.kept.take().is_some() {
                 self.context.recorder.records().reconnects += 1;
             }

@@ -3,14 +3,16 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use durable_files::FileIdentity;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderMap, HeaderValue, Method, Request, Response};
+use http::{HeaderMap, Method, Request, Response};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::http2::SendRequest;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+use super::credentials::Caller;
 use super::trouble::{Meaning, Trouble};
 
 /// More than all objects of a run in one list.
@@ -19,22 +21,25 @@ const BODY_LIMIT: usize = 64 << 20;
 pub(crate) struct Connection {
     sender: SendRequest<Full<Bytes>>,
     driver: JoinHandle<()>,
-    authority: String,
-    token: Option<HeaderValue>,
+    caller: Caller,
 }
 
 impl Connection {
     pub(super) fn new(
         sender: SendRequest<Full<Bytes>>,
         driver: impl Future<Output = hyper::Result<()>> + Send + 'static,
-        authority: &str,
-        token: Option<HeaderValue>,
+        caller: Caller,
     ) -> Self {
         // Its error reaches whoever waits for an answer; on an idle connection it is no failure of any request.
         let driver = tokio::spawn(async {
             let _told_to_the_requests = driver.await;
         });
-        Self { sender, driver, authority: authority.to_owned(), token }
+        Self { sender, driver, caller }
+    }
+
+    /// The kubeconfig of which it is.
+    pub(super) fn made_with(&self) -> Option<FileIdentity> {
+        self.caller.file
     }
 
     /// Whether it can take no more requests: closed, or told to go away.
@@ -85,13 +90,13 @@ impl Connection {
     ) -> Result<Response<Incoming>, Trouble> {
         let mut request = Request::builder()
             .method(method)
-            .uri(format!("https://{}{path}", self.authority))
+            .uri(format!("https://{}{path}", self.caller.authority))
             .header(ACCEPT, "application/json")
             .header("user-agent", "pilothouse-disruption");
         if body.is_some() {
             request = request.header(CONTENT_TYPE, "application/json");
         }
-        if let Some(token) = &self.token {
+        if let Some(token) = &self.caller.token {
             request = request.header(AUTHORIZATION, token.clone());
         }
         let request = request.body(Full::new(body.unwrap_or_default())).map_err(|error| {
@@ -140,7 +145,8 @@ mod tests {
         let (ours, theirs) = tokio::io::duplex(1 << 16);
         let (sender, driver) =
             http2::handshake(TokioExecutor::new(), TokioIo::new(ours)).await.expect("a handshake");
-        (Connection::new(sender, driver, "server.example:6443", None), theirs)
+        let caller = Caller { authority: "server.example:6443".to_owned(), ..Caller::default() };
+        (Connection::new(sender, driver, caller), theirs)
     }
 
     async fn ask(connection: &mut Connection) -> Result<Bytes, Trouble> {

@@ -3,6 +3,7 @@
 
 mod client;
 mod connection;
+mod credentials;
 mod leases;
 mod ledger;
 mod numbered_object;
@@ -21,5 +22,6 @@ pub(crate) use read_back::Checker;
 pub(crate) use recorder::Recorder;
 pub(crate) use server::Server;
 pub use server::ServerError;
+pub use trouble::SHUTTING_DOWN;
 pub(crate) use trouble::Trouble;
 pub(crate) use watcher::Watcher;

@@ -1,21 +1,18 @@
-//! The API server as a kubeconfig names it, perhaps under several addresses: how to connect, and who we are.
-//! Refuses proxies and plugins that fetch credentials: what lies between would be measured too.
+//! The API server as a kubeconfig names it, perhaps under several addresses, and how to connect.
+//! Refuses proxies: what lies between would be measured too.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use http::HeaderValue;
+use durable_files::FileIdentity;
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use kube::client::ConfigExt as _;
-use kube::config::{KubeConfigOptions, Kubeconfig};
-use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tokio_rustls::TlsConnector;
 
 use super::connection::Connection;
+use super::credentials::Credentials;
 use super::trouble::{Meaning, Trouble};
 
 /// A connection attempt that takes longer has failed.
@@ -48,32 +45,18 @@ pub enum ServerError {
 /// Where requests go.
 #[derive(Clone)]
 pub(crate) struct Server {
+    kubeconfig: PathBuf,
     addresses: Vec<String>,
-    name: ServerName<'static>,
-    authority: String,
-    tls: TlsConnector,
-    token: Option<HeaderValue>,
+    credentials: Arc<Mutex<Arc<Credentials>>>,
 }
 
 impl Server {
     /// `addresses` (HOST:PORT) take the place of the kubeconfig's own address; the name in the certificate stays.
     pub(crate) async fn from_kubeconfig(path: &Path, addresses: &[String]) -> Result<Self, ServerError> {
         mutual_tls::install_provider();
-        let failed = |source: Box<dyn std::error::Error + Send + Sync>| ServerError::Kubeconfig {
-            path: path.to_owned(),
-            source,
-        };
-        let kubeconfig = Kubeconfig::read_from(path).map_err(|error| failed(error.into()))?;
-        let configuration = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
+        let credentials = Credentials::read(path)
             .await
-            .map_err(|error| failed(error.into()))?;
-        let mut tls = configuration.rustls_client_config().map_err(|error| failed(error.into()))?;
-        tls.alpn_protocols = vec![b"h2".to_vec()];
-        let host = configuration.cluster_url.host().unwrap_or_default();
-        let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-        let port = configuration.cluster_url.port_u16().unwrap_or(443);
-        let name = configuration.tls_server_name.clone().unwrap_or_else(|| host.clone());
-        let name = ServerName::try_from(name).map_err(|error| failed(error.into()))?;
+            .map_err(|source| ServerError::Kubeconfig { path: path.to_owned(), source })?;
         for address in addresses {
             if address
                 .rsplit_once(':')
@@ -82,11 +65,35 @@ impl Server {
                 return Err(ServerError::Address { address: address.clone() });
             }
         }
-        let authority =
-            if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
-        let addresses = if addresses.is_empty() { vec![authority.clone()] } else { addresses.to_vec() };
-        let token = bearer(&configuration.auth_info).map_err(failed)?;
-        Ok(Self { addresses, name, authority, tls: TlsConnector::from(Arc::new(tls)), token })
+        let addresses = if addresses.is_empty() {
+            vec![credentials.caller.authority.clone()]
+        } else {
+            addresses.to_vec()
+        };
+        let credentials = Arc::new(Mutex::new(Arc::new(credentials)));
+        Ok(Self { kubeconfig: path.to_owned(), addresses, credentials })
+    }
+
+    /// Whether a connection was made with what the kubeconfig said before it was replaced.
+    pub(crate) fn is_of_before(&self, connection: &Connection) -> bool {
+        let now = FileIdentity::of(&self.kubeconfig);
+        now.is_some() && connection.made_with() != now
+    }
+
+    /// What the kubeconfig says now. One that cannot be used, since somebody is at it, changes nothing.
+    async fn credentials(&self) -> Arc<Credentials> {
+        let known = self.known();
+        if FileIdentity::of(&self.kubeconfig) == known.caller.file {
+            return known;
+        }
+        let Ok(read) = Credentials::read(&self.kubeconfig).await else { return known };
+        let read = Arc::new(read);
+        *self.credentials.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&read);
+        read
+    }
+
+    fn known(&self) -> Arc<Credentials> {
+        Arc::clone(&self.credentials.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     pub(crate) fn addresses(&self) -> &[String] {
@@ -106,14 +113,15 @@ impl Server {
     }
 
     async fn connect_to(&self, address: &str) -> Result<Connection, Trouble> {
+        let credentials = self.credentials().await;
         let stream = TcpStream::connect(address)
             .await
             .map_err(|error| Trouble::connecting(&error.kind().to_string(), &error))?;
         // Small requests one after the other: waiting to fill a packet would be measured.
         stream.set_nodelay(true).map_err(|error| Trouble::connecting("socket", &error))?;
-        let stream = self
+        let stream = credentials
             .tls
-            .connect(self.name.clone(), stream)
+            .connect(credentials.name.clone(), stream)
             .await
             .map_err(|error| Trouble::connecting(&format!("TLS, {}", error.kind()), &error))?;
         let (sender, driver) = http2::Builder::new(TokioExecutor::new())
@@ -124,24 +132,6 @@ impl Server {
             .handshake(TokioIo::new(stream))
             .await
             .map_err(|error| Trouble::connecting("HTTP/2", &error))?;
-        Ok(Connection::new(sender, driver, &self.authority, self.token.clone()))
+        Ok(Connection::new(sender, driver, credentials.caller.clone()))
     }
-}
-
-fn bearer(
-    identity: &kube::config::AuthInfo,
-) -> Result<Option<HeaderValue>, Box<dyn std::error::Error + Send + Sync>> {
-    if identity.exec.is_some() || identity.auth_provider.is_some() || identity.username.is_some() {
-        return Err("only client certificates and tokens can be used".into());
-    }
-    // kube keeps the token in a type of a crate that it does not export; its own serialization opens it.
-    let written = serde_json::to_value(identity)?;
-    let token = match (written.get("token").and_then(serde_json::Value::as_str), &identity.token_file) {
-        (Some(token), _) => token.to_owned(),
-        (None, Some(file)) => std::fs::read_to_string(file)?.trim().to_owned(),
-        (None, None) => return Ok(None),
-    };
-    let mut value = HeaderValue::from_str(&format!("Bearer {token}"))?;
-    value.set_sensitive(true);
-    Ok(Some(value))
 }

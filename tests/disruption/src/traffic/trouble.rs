@@ -4,6 +4,7 @@ use std::error::Error as _;
 use std::time::Duration;
 
 use http::StatusCode;
+use telemetry::error_chain;
 
 /// What a failure says about whether the request was carried out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,7 +31,7 @@ pub(crate) struct Trouble {
 
 /// What kube-apiserver says with Retry-After to who comes after its drain has begun, before it looks at the request
 /// (apiserver/pkg/server/filters/waitgroup.go); client-go sends it again by itself.
-const SHUTTING_DOWN: &str = "apiserver is shutting down";
+pub const SHUTTING_DOWN: &str = "apiserver is shutting down";
 
 impl Trouble {
     pub(crate) fn new(kind: impl Into<String>, message: impl Into<String>, meaning: Meaning) -> Self {
@@ -38,12 +39,12 @@ impl Trouble {
     }
 
     pub(crate) fn connecting(kind: &str, error: &dyn std::error::Error) -> Self {
-        Self::new(format!("connect: {kind}"), chain(error), Meaning::NotDone)
+        Self::new(format!("connect: {kind}"), error_chain(error), Meaning::NotDone)
     }
 
     /// Of a request that was handed to a connection; `unsent` when the connection gave it back.
     pub(crate) fn sending(error: &hyper::Error, unsent: bool) -> Self {
-        let message = chain(error);
+        let message = error_chain(error);
         if unsent {
             let kind = "connection ended before the request was sent";
             return Self::new(kind, message, Meaning::TryAgain(Duration::ZERO));
@@ -117,17 +118,6 @@ fn protocol_error(error: &hyper::Error) -> Option<&h2::Error> {
         source = cause.source();
     }
     None
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]

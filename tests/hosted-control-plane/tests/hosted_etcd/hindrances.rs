@@ -5,12 +5,11 @@ use end_to_end::eventually;
 use hosted_control_plane::chart;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::api::{Patch, PatchParams};
+use naming_contract::ports;
 use serde_json::json;
 use tokio::time::Instant;
 
 use crate::{LIMIT, NOTED, Trial};
-
-const HEALTH: u16 = 8686;
 
 impl Trial<'_> {
     /// An update begins that no budget allows, then nobody can be asked, then it goes on.
@@ -25,7 +24,7 @@ impl Trial<'_> {
         self.budget(0).await;
         let told = async |words: &str| {
             eventually(&format!("the leader says {words:?}"), LIMIT, async || {
-                let document = self.scene(3).get(leader, HEALTH, "/statusz").await?;
+                let document = self.scene(3).get(leader, ports::HEALTH, "/statusz").await?;
                 let document: serde_json::Value = serde_json::from_str(&document).unwrap();
                 let told = document["details"]["update"].as_str().unwrap_or_default().to_owned();
                 if told.contains(words) { Ok(told) } else { Err(told) }
@@ -33,9 +32,9 @@ impl Trial<'_> {
             .await
         };
         println!("refused: {}", told("its eviction is refused: 429").await);
-        self.stage.cluster.stop_api_server().await.unwrap();
+        self.scene.cluster.stop_api_server().await.unwrap();
         println!("away: {}", told("cannot be read").await);
-        self.stage.cluster.start_api_server().await.unwrap();
+        self.scene.cluster.start_api_server().await.unwrap();
         println!("back: {}", told("its eviction is refused: 429").await);
         let uids = |pods: Vec<_>| -> Vec<String> {
             pods.into_iter().map(|pod: hosted_control_plane::PodView| pod.uid).collect()

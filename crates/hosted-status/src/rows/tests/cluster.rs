@@ -171,6 +171,7 @@ pub(super) fn document(name: &str, component: Component) -> StatusDocument {
         restarts: 0,
         certificates: Vec::new(),
         key_generations: BTreeMap::new(),
+        authorities: BTreeMap::new(),
         rotations: Vec::new(),
         details: BTreeMap::new(),
     }
