@@ -16,7 +16,7 @@ use crate::{Needs, Paths};
 /// replaced with their directory, which may end the watch.
 const RELOADED_WITHIN: Duration = Duration::from_secs(70);
 /// No certificate or bundle of ours is longer, in bytes.
-pub(crate) const BUNDLE_LIMIT: u64 = 256 * 1024;
+const FILE_LIMIT: u64 = 256 * 1024;
 
 /// What is in use of the CAs.
 #[derive(Debug)]
@@ -85,8 +85,7 @@ impl AuthoritiesInUse {
     }
 
     fn trust(&self, authority: Authority) {
-        let bundle = read_limited(&self.paths.trust(authority), BUNDLE_LIMIT).unwrap_or_default();
-        if let Ok(trusted) = bundle_fingerprints(&bundle) {
+        if let Some(trusted) = bundle_on_disk(&self.paths, authority) {
             self.trusted.borrow_mut().insert(authority, trusted);
         }
     }
@@ -94,7 +93,7 @@ impl AuthoritiesInUse {
     /// Learns who signed the leaf on disk; it counts as in use after `within`, and until then both do.
     fn see(&self, profile: Profile, within: Option<Duration>) {
         let files = self.paths.leaf(profile, profile.authority());
-        let read = |path| read_limited(path, BUNDLE_LIMIT).unwrap_or_default();
+        let read = |path| read_limited(path, FILE_LIMIT).unwrap_or_default();
         let read = (read(&files.certificate), read(&files.authority));
         let mut shown = self.shown.borrow_mut();
         let shown = shown.entry(profile).or_default();
@@ -127,6 +126,12 @@ impl AuthoritiesInUse {
             self.board.authority(authority.name(), in_use);
         }
     }
+}
+
+/// The fingerprints of a bundle; none while there is no readable one.
+pub(crate) fn bundle_on_disk(paths: &Paths, authority: Authority) -> Option<Vec<String>> {
+    let bundle = read_limited(&paths.trust(authority), FILE_LIMIT).ok()?;
+    bundle_fingerprints(&bundle).ok()
 }
 
 /// How long a child may go on with the leaf before; none: until it is started anew.

@@ -4,9 +4,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use certificates::{Authority, Change, Changed, bundle_fingerprints, turn_to_restart};
+use certificates::{Authority, Change, Changed, turn_to_restart};
 use conditions::Silent;
-use durable_files::read_limited;
 use health_endpoints::{HealthClient, ReloadBehaviour, StatusBoard};
 use supervision::RestartReason;
 use time::OffsetDateTime;
@@ -14,7 +13,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::Paths;
-use crate::authorities_in_use::BUNDLE_LIMIT;
+use crate::authorities_in_use::bundle_on_disk;
 use crate::replicas::{Lookout, Others, Replicas, Trusted};
 use crate::restart_turns::{RestartTurn, RestartTurns};
 
@@ -90,11 +89,8 @@ impl Wanted {
 
     /// What the others trust once they have taken up the same; nothing if that is not to be told by them.
     fn trusted(&self, paths: &Paths) -> Trusted {
-        let fingerprints = |authority: &Authority| {
-            let bundle = read_limited(&paths.trust(*authority), BUNDLE_LIMIT).ok()?;
-            Some((authority.name(), bundle_fingerprints(&bundle).ok()?))
-        };
-        self.bundles.iter().filter_map(fingerprints).collect()
+        let on_disk = |authority: &Authority| Some((authority.name(), bundle_on_disk(paths, *authority)?));
+        self.bundles.iter().filter_map(on_disk).collect()
     }
 }
 

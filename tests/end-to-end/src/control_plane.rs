@@ -78,6 +78,15 @@ pub struct Rotation {
     pub waits_for: Option<String>,
 }
 
+impl Rotation {
+    /// By what is replaced.
+    #[must_use]
+    pub fn told_by(instances: Vec<Instance>) -> BTreeMap<String, Self> {
+        let told = instances.into_iter().flat_map(|instance| instance.rotations);
+        told.map(|rotation| (rotation.key_set.clone(), rotation)).collect()
+    }
+}
+
 /// A running control plane.
 #[derive(Debug)]
 pub struct ControlPlane {
@@ -191,9 +200,7 @@ impl ControlPlane {
 
     /// What the certificate-authority tells, by what is replaced; nothing while it is away.
     pub async fn rotations(&self) -> BTreeMap<String, Rotation> {
-        let instances = self.status().await.unwrap_or_default();
-        let told = instances.into_iter().flat_map(|instance| instance.rotations);
-        told.map(|rotation| (rotation.key_set.clone(), rotation)).collect()
+        Rotation::told_by(self.status().await.unwrap_or_default())
     }
 
     /// One instance; panics if there is none.

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use certificates::{LeafFacts, bundle_certificates};
-use end_to_end::{ControlPlane, Instance, Writer, binary, client, component, create_namespace, eventually};
+use end_to_end::{ControlPlane, Instance, Rotation, Writer, binary, client, component, create_namespace, eventually};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::authentication::v1::TokenRequest;
 use k8s_openapi::api::certificates::v1::{CertificateSigningRequest, CertificateSigningRequestSpec};
@@ -54,8 +54,9 @@ async fn all_cas_are_replaced_and_nobody_is_locked_out() {
     let mut stages: Vec<String> = Vec::new();
     let mut members = Members::default();
     eventually("the rotation ends", LIMIT, async || {
-        members.look(&plane.status().await.unwrap_or_default());
-        let Some(told) = plane.rotations().await.remove("certificate-authorities") else {
+        let instances = plane.status().await.unwrap_or_default();
+        members.look(&instances);
+        let Some(told) = Rotation::told_by(instances).remove("certificate-authorities") else {
             return Err(format!("it starts again: {stages:?}"));
         };
         let stage = told.stage.clone();

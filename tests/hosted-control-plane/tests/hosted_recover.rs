@@ -121,24 +121,27 @@ async fn lose_volumes(scene: &Scene<'_>, tenant: &Tenant, names: &[&str]) {
     }
 }
 
-/// Our binary in that Pod with a file behind its standard output (`>`) or input (`<`), as a person's shell has it; all that it
-/// said otherwise.
+/// The arguments of kubectl for our binary in the survivor's Pod.
+fn in_survivor(scene: &Scene<'_>, line: &str) -> Vec<String> {
+    let namespace = format!("--namespace={}", scene.release.namespace());
+    let exec = ["exec", "-i", &namespace, SURVIVOR, "--container=etcd", "--", "/pilothouse/etcd-supervisor"];
+    exec.into_iter().chain(line.split(' ')).map(str::to_owned).collect()
+}
+
+/// With a file behind its standard output (`>`) or input (`<`), as a person's shell has it; all that it said otherwise.
 async fn piped(scene: &Scene<'_>, line: &str, redirection: char, file: &Path) -> Result<String, String> {
     let (kubectl, kubeconfig) = (component("kubectl"), scene.cluster.kubeconfig());
     let [kubectl, kubeconfig, file] = [&kubectl, &kubeconfig, file].map(|path| path.display().to_string());
-    let exec = format!("exec -i --namespace={} {SURVIVOR} --container=etcd", scene.release.namespace());
-    let binary = "/pilothouse/etcd-supervisor";
-    let script = format!("{kubectl} --kubeconfig={kubeconfig} {exec} -- {binary} {line} {redirection}{file}");
+    let line = in_survivor(scene, line).join(" ");
+    let script = format!("{kubectl} --kubeconfig={kubeconfig} {line} {redirection}{file}");
     let spawn = Spawn::new("/bin/sh").arguments(["-c", &script]).from_thread_that_outlives_it();
     let captured = capture(&spawn, LIMIT).await.expect("a shell runs");
     let said = String::from_utf8_lossy(&[captured.stdout, captured.stderr].concat()).into_owned();
     if captured.ending == ChildEnding::Exited(0) { Ok(said) } else { Err(said) }
 }
 
-/// Runs our binary in the survivor's Pod; standard output, or all that it said when it refused.
+/// Standard output, or all that it said when it refused.
 async fn exec(scene: &Scene<'_>, line: &str) -> Result<String, String> {
-    let namespace = format!("--namespace={}", scene.release.namespace());
-    let exec = ["exec", &namespace, SURVIVOR, "--container=etcd", "--", "/pilothouse/etcd-supervisor"];
-    let ran = scene.cluster.kubectl(exec.into_iter().chain(line.split(' '))).await;
+    let ran = scene.cluster.kubectl(in_survivor(scene, line)).await;
     ran.map(|ran| ran.output).map_err(|error| error.to_string())
 }

@@ -87,11 +87,6 @@ pub enum Event {
     Rotate(Rotated),
 }
 
-impl Event {
-    /// How many kinds there are.
-    pub const KINDS: usize = 10;
-}
-
 /// An event and how long after the one before it comes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Step {
