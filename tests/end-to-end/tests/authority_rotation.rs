@@ -14,7 +14,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use certificates::{LeafFacts, bundle_certificates};
-use end_to_end::{ControlPlane, Instance, Rotation, Writer, binary, client, component, create_namespace, eventually};
+use end_to_end::{
+    ControlPlane, Instance, Rotation, Writer, binary, client, component, create_namespace, eventually,
+};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::authentication::v1::TokenRequest;
 use k8s_openapi::api::certificates::v1::{CertificateSigningRequest, CertificateSigningRequestSpec};
@@ -121,27 +123,26 @@ async fn all_cas_are_replaced_and_nobody_is_locked_out() {
 /// What was last seen of etcd's members, and which of them restarted while they led.
 #[derive(Default)]
 struct Members {
-    seen: BTreeMap<String, (u32, bool)>,
+    restarts: BTreeMap<String, u32>,
+    /// Who was last seen to lead: a member that ends for its restart says no more that it does.
+    leader: Option<String>,
     leaders: Vec<String>,
 }
 
 impl Members {
     /// Each round of restarts moves leadership once: who leads restarts when all others have.
     fn look(&mut self, instances: &[Instance]) {
-        let now: BTreeMap<String, (u32, bool)> = instances
-            .iter()
-            .filter(|instance| instance.component == "etcd")
-            .map(|etcd| (etcd.name.clone(), (etcd.restarts, etcd.leader == Some(true))))
-            .collect();
-        for (name, (restarts, led)) in &self.seen {
-            let Some((now_restarts, _)) = now.get(name).filter(|(now, _)| *led && now > restarts) else {
-                continue;
-            };
-            assert!(now.values().all(|(others, _)| others >= now_restarts), "{name} led: {now:?}");
-            self.leaders.push(name.clone());
+        // Who does not answer tells no restarts and not whether it leads.
+        let told = || instances.iter().filter(|it| it.component == "etcd" && it.leader.is_some());
+        let before = self.restarts.clone();
+        self.restarts.extend(told().map(|etcd| (etcd.name.clone(), etcd.restarts)));
+        if let Some(leader) = self.leader.take_if(|leader| self.restarts[leader] > before[leader]) {
+            let own = self.restarts[&leader];
+            assert!(self.restarts.values().all(|others| *others >= own), "{leader} led: {:?}", self.restarts);
+            self.leaders.push(leader);
         }
-        if !now.is_empty() {
-            self.seen = now;
+        if let Some(leads) = told().find(|etcd| etcd.leader == Some(true)) {
+            self.leader = Some(leads.name.clone());
         }
     }
 }
