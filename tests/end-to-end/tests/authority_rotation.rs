@@ -120,29 +120,33 @@ async fn all_cas_are_replaced_and_nobody_is_locked_out() {
     assert!(answer == 200 || answer == 403, "a token of before: {answer}");
 }
 
-/// What was last seen of etcd's members, and which of them restarted while they led.
+/// Restarts of etcd's members, whether each led when it was last seen to run, and who restarted while he led.
 #[derive(Default)]
 struct Members {
-    restarts: BTreeMap<String, u32>,
-    /// Who was last seen to lead: a member that ends for its restart says no more that it does.
-    leader: Option<String>,
+    seen: BTreeMap<String, (u32, bool)>,
     leaders: Vec<String>,
 }
 
 impl Members {
-    /// Each round of restarts moves leadership once: who leads restarts when all others have.
+    /// Each round of restarts moves leadership once: who leads restarts when all others have. His restart counts when his next
+    /// life begins, a second after he has handed leadership over.
     fn look(&mut self, instances: &[Instance]) {
-        // Who does not answer tells no restarts and not whether it leads.
+        // Who does not answer tells neither.
         let told = || instances.iter().filter(|it| it.component == "etcd" && it.leader.is_some());
-        let before = self.restarts.clone();
-        self.restarts.extend(told().map(|etcd| (etcd.name.clone(), etcd.restarts)));
-        if let Some(leader) = self.leader.take_if(|leader| self.restarts[leader] > before[leader]) {
-            let own = self.restarts[&leader];
-            assert!(self.restarts.values().all(|others| *others >= own), "{leader} led: {:?}", self.restarts);
-            self.leaders.push(leader);
-        }
-        if let Some(leads) = told().find(|etcd| etcd.leader == Some(true)) {
-            self.leader = Some(leads.name.clone());
+        for etcd in told() {
+            let seen = self.seen.entry(etcd.name.clone()).or_default();
+            let led = seen.1;
+            if etcd.restarts > seen.0 {
+                *seen = (etcd.restarts, false);
+                if led {
+                    let others = told().map(|other| (&other.name, other.restarts)).collect::<Vec<_>>();
+                    assert!(others.iter().all(|it| it.1 >= etcd.restarts), "{} led: {others:?}", etcd.name);
+                    self.leaders.push(etcd.name.clone());
+                }
+            }
+            if etcd.state == "Running" {
+                seen.1 = etcd.leader == Some(true);
+            }
         }
     }
 }
