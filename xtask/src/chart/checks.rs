@@ -127,17 +127,9 @@ fn write_schemas(release: &Release, directory: &Path) -> Result<()> {
     if done.exists() {
         return Ok(());
     }
-    let mut list = components::go();
-    list.current_dir(&release.kubernetes.folder).args(["list", "-m", "-f", "{{.Dir}}", "k8s.io/kubernetes"]);
-    let module = PathBuf::from(program::output(&mut list)?.trim_end());
+    let module = components::module_directory(&release.kubernetes.folder, "k8s.io/kubernetes")?;
     let document = module.join("api/openapi-spec/swagger.json");
-    let file = File::open(&document).with_context(|| {
-        format!(
-            "no {}: run `cargo xtask components --kubernetes {}` first",
-            document.display(),
-            release.kubernetes_version
-        )
-    })?;
+    let file = File::open(&document).with_context(|| format!("cannot read {}", document.display()))?;
     let document = serde_json::from_reader(BufReader::new(file))?;
     for (name, schema) in openapi::schemas(&document)? {
         write(&directory.join(name), serde_json::to_string(&schema)?.as_bytes())?;

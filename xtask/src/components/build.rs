@@ -2,7 +2,7 @@
 //! gives it its name: what lies under a name in the cache is whole and right.
 
 use std::fs::{self, File};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -46,10 +46,7 @@ fn go_build(recipe: &Recipe, target: &Path) -> Command {
 
 /// Copies a folder of a module, which lies read-only and may be cleaned away where Go keeps it.
 fn copy(recipe: &Recipe, target: &Path) -> Result<()> {
-    let mut find = go();
-    find.current_dir(&recipe.folder);
-    find.args(["list", "-mod=readonly", "-m", "-f", "{{.Dir}}", recipe.copied_from]);
-    let source = Path::new(program::output(&mut find)?.trim()).join(&recipe.package);
+    let source = module_directory(&recipe.folder, recipe.copied_from)?.join(&recipe.package);
     // Of a run that was killed.
     let _absent = fs::remove_dir_all(target);
     let mut command = program::program("cp");
@@ -57,8 +54,18 @@ fn copy(recipe: &Recipe, target: &Path) -> Result<()> {
     program::output(&mut command).map(drop)
 }
 
+/// Where Go keeps a module that a folder's go.mod pins; downloads it if it is not there: a binary in our cache outlives it.
+pub(crate) fn module_directory(folder: &Path, module: &str) -> Result<PathBuf> {
+    let mut download = go();
+    download.current_dir(folder).args(["mod", "download", "-json", module]);
+    let told: serde_json::Value = serde_json::from_str(&program::output(&mut download)?)
+        .with_context(|| format!("go mod download of {module} printed something else than JSON"))?;
+    let directory = told["Dir"].as_str();
+    Ok(directory.with_context(|| format!("go mod download tells no directory of {module}: {told}"))?.into())
+}
+
 /// Go with nothing inherited that would change what comes out; proxies and caches stay the user's.
-pub(crate) fn go() -> Command {
+fn go() -> Command {
     let mut command = program::program("go");
     command.envs([("CGO_ENABLED", "0"), ("GOTOOLCHAIN", "local"), ("GOFLAGS", ""), ("GOWORK", "off")]);
     command

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-pub(crate) use build::go;
+pub(crate) use build::module_directory;
 pub(crate) use release::Release;
 pub(crate) use set::Tools;
 
