@@ -13,7 +13,8 @@ use crate::api_server::readiness;
 
 /// An API server that answers that it is not ready may be draining: its connections are its own to end. One that is
 /// silent is given up well before a leader's lease: client-go gives up after 10 s without a renewal.
-pub(crate) const CUT_AFTER: CutAfter = CutAfter { silent: Duration::from_secs(3), refusing: None };
+pub(crate) const CUT_AFTER: CutAfter =
+    CutAfter { silent: Duration::from_secs(3), refusing: None, ending: None };
 /// One question; the front itself is less patient.
 const LIMIT: Duration = Duration::from_secs(3);
 

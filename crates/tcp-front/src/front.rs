@@ -1,6 +1,7 @@
 //! New connections go to the server that leads, or to usable ones in turn, to the next one when one refuses; those to a lost
 //! one are cut. Refuses to look inside: TLS ends at the server. Connections to one that is not usable any more are left to drain.
 
+use std::cell::Cell;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -9,11 +10,13 @@ use std::time::Duration;
 
 use nix::sys::socket::{setsockopt, sockopt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+use tokio_util::io::InspectReader;
 use tokio_util::sync::CancellationToken;
 
+use crate::refusals::Refusals;
 use crate::roster::{Best, View};
 
 /// The servers, always up to date.
@@ -50,16 +53,17 @@ fn choose(usable: &[SocketAddr], tried: &[SocketAddr], turn: usize) -> Option<So
 
 /// Serves on `listener` until `stop`; connections that are open then are cut. Must be called in a `LocalSet`.
 pub async fn serve(listener: TcpListener, servers: watch::Receiver<View>, stop: CancellationToken) {
-    serve_and_doubt(listener, servers, stop, Rc::default()).await;
+    serve_and_learn(listener, servers, stop, Refusals::new(Rc::default(), None)).await;
 }
 
-/// The same; tells whenever a server refuses a connection, which may have ended a moment ago.
-pub(crate) async fn serve_and_doubt(
+/// The same; learns from servers that refuse a connection.
+pub(crate) async fn serve_and_learn(
     listener: TcpListener,
     servers: watch::Receiver<View>,
     stop: CancellationToken,
-    doubts: Rc<Notify>,
+    refusals: Refusals,
 ) {
+    let refusals = Rc::new(refusals);
     let free = Arc::new(Semaphore::new(MOST_CONNECTIONS));
     let mut connections = JoinSet::new();
     let mut turn = 0_usize;
@@ -72,9 +76,9 @@ pub(crate) async fn serve_and_doubt(
         match accepted {
             Ok((client, permit)) => {
                 turn = turn.wrapping_add(1);
-                let (servers, doubts) = (servers.clone(), Rc::clone(&doubts));
+                let (servers, refusals) = (servers.clone(), Rc::clone(&refusals));
                 connections.spawn_local(async move {
-                    forward(client, servers, turn, &doubts).await;
+                    forward(client, servers, turn, &refusals).await;
                     drop(permit);
                 });
             }
@@ -96,12 +100,15 @@ async fn accept(
     Ok((client, permit))
 }
 
-async fn forward(mut client: TcpStream, mut servers: Servers, turn: usize, doubts: &Notify) {
+async fn forward(client: TcpStream, mut servers: Servers, turn: usize, refusals: &Refusals) {
     keep_alive(&client, KEEPALIVE);
-    let Some((address, mut server)) = connect(&mut servers, turn, doubts).await else {
+    let Some((address, server)) = connect(&mut servers, turn, refusals).await else {
         tracing::debug!("front: no server became usable in time; the connection is closed");
         return;
     };
+    let passed = Cell::new(Instant::now());
+    let [mut client, mut server] =
+        [client, server].map(|stream| InspectReader::new(stream, |_: &[u8]| passed.set(Instant::now())));
     let lost = async {
         if servers.wait_for(|now| now.lost.contains(&address)).await.is_err() {
             // Nobody tells any more, which says nothing about this server.
@@ -115,11 +122,14 @@ async fn forward(mut client: TcpStream, mut servers: Servers, turn: usize, doubt
             }
         }
         () = lost => tracing::debug!(server = %address, "front: connection to a lost server cut"),
+        () = refusals.until_quiet(address, &passed) => {
+            tracing::debug!(server = %address, "front: quiet connection to a server that ends closed");
+        }
     }
 }
 
 /// Connects to a usable server, waiting for one if need be.
-async fn connect(servers: &mut Servers, turn: usize, doubts: &Notify) -> Option<(SocketAddr, TcpStream)> {
+async fn connect(servers: &mut Servers, turn: usize, refusals: &Refusals) -> Option<(SocketAddr, TcpStream)> {
     let began = Instant::now();
     let deadline = began + WAIT_FOR_SERVER;
     loop {
@@ -129,6 +139,7 @@ async fn connect(servers: &mut Servers, turn: usize, doubts: &Notify) -> Option<
         while let Some(server) = choose(&candidates, &tried, turn) {
             match tokio::time::timeout(CONNECT_LIMIT, TcpStream::connect(server)).await {
                 Ok(Ok(stream)) => {
+                    refusals.accepted(server);
                     keep_alive(&stream, KEEPALIVE_OF_SERVERS);
                     if let Err(error) = setsockopt(&stream, sockopt::TcpUserTimeout, &UNACKNOWLEDGED_LIMIT) {
                         tracing::debug!(%error, "front: socket option not set");
@@ -137,7 +148,7 @@ async fn connect(servers: &mut Servers, turn: usize, doubts: &Notify) -> Option<
                 }
                 Ok(Err(error)) => {
                     tracing::debug!(%server, %error, "front: the server refuses the connection");
-                    doubts.notify_waiters();
+                    refusals.refused(server, &error);
                 }
                 Err(_elapsed) => tracing::debug!(%server, "front: the server does not accept it in time"),
             }

@@ -2,6 +2,7 @@
 //! `roster` decides and is pure; `watching` asks, `front` accepts and copies. Refuses to know what is fronted.
 
 mod front;
+mod refusals;
 mod roster;
 mod watching;
 

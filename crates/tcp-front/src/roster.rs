@@ -11,6 +11,10 @@ const NEXT_LEADER_LIMIT: Duration = Duration::from_millis(3500);
 /// So long after a replica showed that somebody leads the leader's own answer is waited for: all were asked at once.
 const LEADER_ANSWERS: Duration = Duration::from_millis(150);
 
+/// So long a leader takes to hand over and end once its clients' connections are closed, which their fronts do at about the same
+/// time. etcd's log tells 0.1 s for it; the rest is for busy cores.
+const HANDS_OVER: Duration = Duration::from_millis(600);
+
 /// What a replica said when it was asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
@@ -37,6 +41,9 @@ pub struct CutAfter {
     pub silent: Duration,
     /// While it answers that it does not serve; never, where that is what a draining replica says.
     pub refusing: Option<Duration>,
+    /// While it refuses new connections, each open one over which nothing passes; never, where replicas may take long over
+    /// the last requests.
+    pub ending: Option<Duration>,
 }
 
 /// What the front goes by.
@@ -136,7 +143,8 @@ impl Roster {
             && serves
             && asked >= wait.since
         {
-            wait.until = wait.until.min(now + LEADER_ANSWERS);
+            let hands_over = self.cut_after.ending.map_or(Duration::ZERO, |quiet| quiet + HANDS_OVER);
+            wait.until = wait.until.min(now + LEADER_ANSWERS + hands_over);
         }
         !same_kind
     }

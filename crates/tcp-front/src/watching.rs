@@ -18,7 +18,8 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::front::serve_and_doubt;
+use crate::front::serve_and_learn;
+use crate::refusals::Refusals;
 use crate::roster::{Answer, CutAfter, Roster, View};
 
 /// Pause between two questions to the same replica.
@@ -88,7 +89,8 @@ impl Front {
         let mut tasks = JoinSet::new();
         let doubts = Rc::new(Notify::new());
         let (served, stop) = (viewed.clone(), CancellationToken::new());
-        tasks.spawn_local(serve_and_doubt(listener, served, stop, Rc::clone(&doubts)));
+        let refusals = Refusals::new(Rc::clone(&doubts), cut_after.ending);
+        tasks.spawn_local(serve_and_learn(listener, served, stop, refusals));
         tasks.spawn_local(async move { keep_asking(what, &backends, cut_after, &view, &doubts, tell).await });
         Ok(Self { address, view: viewed, told, _tasks: tasks })
     }

@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::Notify;
 use tokio::task::LocalSet;
 
 use super::*;
@@ -187,8 +188,8 @@ async fn a_leader_that_refuses_is_doubted_and_insisted_on_for_a_while_only() {
         let ready = watch::Sender::new(View { best: Best::Leader(gone), ..usable([gone, follower]) });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (front, doubts) = (listener.local_addr().unwrap(), Rc::new(Notify::new()));
-        let serve =
-            serve_and_doubt(listener, ready.subscribe(), CancellationToken::new(), Rc::clone(&doubts));
+        let refusals = Refusals::new(Rc::clone(&doubts), None);
+        let serve = serve_and_learn(listener, ready.subscribe(), CancellationToken::new(), refusals);
         tokio::task::spawn_local(serve);
         let began = Instant::now();
         let mut client = TcpStream::connect(front).await.unwrap();
@@ -196,6 +197,36 @@ async fn a_leader_that_refuses_is_doubted_and_insisted_on_for_a_while_only() {
         assert!(began.elapsed() < INSIST_ON_LEADER);
         assert_eq!(client.read_u8().await.unwrap(), b'a');
         assert!(began.elapsed() >= INSIST_ON_LEADER);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_leader_that_ends_is_left_when_its_last_answers_are_there() {
+    within_limit(async {
+        let ends = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let leader = ends.local_addr().unwrap();
+        let ready = watch::Sender::new(View { best: Best::Leader(leader), ..usable([leader]) });
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (front, quiet) = (listener.local_addr().unwrap(), Duration::from_secs(2));
+        let refusals = Refusals::new(Rc::default(), Some(quiet));
+        let serve = serve_and_learn(listener, ready.subscribe(), CancellationToken::new(), refusals);
+        tokio::task::spawn_local(serve);
+        let mut old = TcpStream::connect(front).await.unwrap();
+        let (mut of_leader, _) = ends.accept().await.unwrap();
+        drop(ends);
+
+        let mut held = TcpStream::connect(front).await.unwrap();
+        for _ in 0..10 {
+            assert!(tokio::time::timeout(quiet / 8, old.read_u8()).await.is_err(), "closed in the middle");
+            of_leader.write_all(b"x").await.unwrap();
+            assert_eq!(old.read_u8().await.unwrap(), b'x');
+        }
+        assert!(old.read_u8().await.is_err(), "closed when it is quiet");
+        assert_eq!(of_leader.read(&mut [0]).await.unwrap_or_default(), 0, "the leader sees it, too");
+        let next = lettered_server(b'b').await;
+        ready.send_replace(View { best: Best::Leader(next), ..usable([next]) });
+        assert_eq!(held.read_u8().await.unwrap(), b'b');
     })
     .await;
 }

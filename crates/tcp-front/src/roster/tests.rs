@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-const CUT: CutAfter = CutAfter { silent: Duration::from_secs(3), refusing: None };
+const CUT: CutAfter = CutAfter { silent: Duration::from_secs(3), refusing: None, ending: None };
 
 fn address(port: u16) -> SocketAddr {
     SocketAddr::from(([10, 0, 0, 1], port))
@@ -96,6 +96,20 @@ fn nobody_waits_for_the_next_leader_while_the_old_one_lives() {
         "the next one answers as well, if there is one"
     );
     assert_eq!(roster.view(seconds(3) + LEADER_ANSWERS).best, Best::Anyone);
+}
+
+#[test]
+fn a_leader_whose_connections_are_closed_has_time_to_hand_over() {
+    let quiet = Duration::from_millis(250);
+    let mut roster = Roster::new(CutAfter { ending: Some(quiet), ..CUT });
+    roster.found([address(1), address(2)], seconds(0));
+    roster.answered(address(2), Answer::Leads, seconds(0), seconds(0));
+    roster.answered(address(2), silent(), seconds(1), seconds(1));
+    roster.answered(address(1), Answer::Serves, seconds(1), seconds(1));
+    assert_eq!(roster.view(seconds(1) + LEADER_ANSWERS + quiet).best, Best::NextLeader);
+    assert_eq!(roster.view(seconds(1) + LEADER_ANSWERS + quiet + HANDS_OVER).best, Best::Anyone);
+    roster.answered(address(1), Answer::Leads, seconds(2), seconds(2));
+    assert_eq!(roster.view(seconds(2)).best, Best::Leader(address(1)));
 }
 
 fn answer() -> impl Strategy<Value = Answer> {

@@ -61,7 +61,7 @@ async fn until(told: &mut watch::Receiver<String>, words: &str) {
     assert!(found, "{words}: {}", *told.borrow());
 }
 
-const CUT: CutAfter = CutAfter { silent: Duration::from_secs(1), refusing: None };
+const CUT: CutAfter = CutAfter { silent: Duration::from_secs(1), refusing: None, ending: None };
 
 #[tokio::test]
 async fn connections_leave_a_replica_that_falls_silent_and_stay_when_names_are_away() {
