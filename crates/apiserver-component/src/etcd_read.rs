@@ -51,15 +51,24 @@ impl EtcdQuorum {
 
 async fn read_from(endpoint: &str, files: &TlsFiles) -> Result<EtcdCluster, String> {
     let client = etcd_client(&[endpoint.to_owned()], files).await;
-    linearizable_read(&mut client.map_err(|error| telemetry::error_chain(&error))?).await
+    let mut client = client.map_err(|error| telemetry::error_chain(&error))?;
+    linearizable_read(&mut client).await.map(|agreed| agreed.cluster)
+}
+
+/// What a member said with a linearizable read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Agreed {
+    pub(crate) cluster: EtcdCluster,
+    /// raft's: nobody but one leads in a term, for as long as it lasts.
+    pub(crate) term: u64,
 }
 
 /// The read itself; the error is for people.
-pub(crate) async fn linearizable_read(client: &mut etcd_client::Client) -> Result<EtcdCluster, String> {
+pub(crate) async fn linearizable_read(client: &mut etcd_client::Client) -> Result<Agreed, String> {
     match client.get(KEY, None).await {
         Ok(answer) => {
             let header = answer.header().ok_or("etcd answers without saying which cluster it is")?;
-            Ok(EtcdCluster(header.cluster_id()))
+            Ok(Agreed { cluster: EtcdCluster(header.cluster_id()), term: header.raft_term() })
         }
         Err(error) => Err(told(&error)),
     }

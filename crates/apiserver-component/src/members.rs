@@ -75,7 +75,7 @@ struct FrontedMembers {
 impl Backends for FrontedMembers {
     /// The name that the member's certificate is checked for.
     type Backend = String;
-    type Connection = etcd_client::Client;
+    type Connection = Member;
 
     async fn find(&self) -> Result<Vec<(SocketAddr, String)>, String> {
         let mut found = Vec::new();
@@ -95,32 +95,55 @@ impl Backends for FrontedMembers {
         &self,
         address: SocketAddr,
         name: &String,
-        kept: Option<etcd_client::Client>,
-    ) -> (Answer, Option<etcd_client::Client>) {
-        let client = match kept {
-            Some(client) => Ok(client),
-            None => etcd_client_of_one(name, address, &self.files).await,
+        kept: Option<Member>,
+    ) -> (Answer, Option<Member>) {
+        let member = match kept {
+            Some(member) => Ok(member),
+            None => etcd_client_of_one(name, address, &self.files).await.map(Member::new),
         };
-        let mut client = match client {
-            Ok(client) => client,
+        let mut member = match member {
+            Ok(member) => member,
             Err(error) => return (Answer::Silent(telemetry::error_chain(&error)), None),
         };
-        match linearizable_read(&mut client).await {
-            Ok(cluster) => {
-                self.serving.set(Some(cluster));
-                let answer = if leads(&mut client).await { Answer::Leads } else { Answer::Serves };
-                (answer, Some(client))
+        match linearizable_read(&mut member.client).await {
+            Ok(agreed) => {
+                self.serving.set(Some(agreed.cluster));
+                let answer = if member.leads(agreed.term).await { Answer::Leads } else { Answer::Serves };
+                (answer, Some(member))
             }
             Err(why) => (Answer::Refuses(why), None),
         }
     }
 }
 
-/// Whether the member leads. A write that goes to another one is passed on to the leader, and lost for seven seconds (etcd's
-/// own limit) if that one has just died; a leader's death breaks the connection instead.
-async fn leads(client: &mut etcd_client::Client) -> bool {
-    let Ok(status) = client.status().await else { return false };
-    status.header().is_some_and(|header| header.member_id() == status.leader())
+/// A member that answers, and what it said of itself.
+struct Member {
+    client: etcd_client::Client,
+    /// The last term whose leader it knew, and whether it is that leader.
+    said: Option<(u64, bool)>,
+}
+
+impl Member {
+    fn new(client: etcd_client::Client) -> Self {
+        Self { client, said: None }
+    }
+
+    /// Whether the member leads in `term`; asked once in each. A write that goes to another one is passed on to the leader, and
+    /// lost for seven seconds (etcd's own limit) if that one has just died; a leader's death breaks the connection instead.
+    async fn leads(&mut self, term: u64) -> bool {
+        if let Some((of_term, leads)) = self.said
+            && of_term == term
+        {
+            return leads;
+        }
+        let Ok(status) = self.client.status().await else { return false };
+        let Some(header) = status.header() else { return false };
+        let leads = header.member_id() == status.leader();
+        // etcd fills the header first, with the term of the last entry it applied: the leader may be a later term's, never an
+        // earlier one's, and a later term is asked for anew. (In `raft_term` of the status itself it is the other way round.)
+        self.said = (status.leader() != 0).then(|| (header.raft_term(), leads));
+        leads
+    }
 }
 
 /// The host of an https URL, and with its port what can be looked up.
