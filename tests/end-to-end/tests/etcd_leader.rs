@@ -8,12 +8,13 @@
     reason = "test code: a broken expectation is a failed test, and measurements are printed"
 )]
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use disruption::{Disruption, Settings};
 use end_to_end::{ControlPlane, Instance, eventually};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use tokio::time::Instant;
 
 const MOVES: u32 = 6;
 const LIMIT: Duration = Duration::from_secs(60);

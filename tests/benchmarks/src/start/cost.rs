@@ -16,6 +16,8 @@ const TICKS_PER_SECOND: f64 = 100.0;
 pub(crate) struct Cost {
     /// By component: the largest resident memory (anonymous and shared) of its processes of ours, in MiB.
     pub(crate) memory: BTreeMap<String, f64>,
+    /// The same with the resident pages of program files, which instances share and the kernel may drop.
+    pub(crate) with_program: BTreeMap<String, f64>,
     /// By component: the largest share of one core, in percent.
     pub(crate) processor: BTreeMap<String, f64>,
     /// Resident memory of all children together, in MiB.
@@ -31,16 +33,18 @@ pub(crate) async fn measure(instances: &[Instance], watched: Duration) -> Result
     let before = instances.iter().map(processor_seconds).collect::<Result<Vec<_>>>()?;
     tokio::time::sleep(watched).await;
     let mut largest: BTreeMap<String, f64> = BTreeMap::new();
+    let mut with_program: BTreeMap<String, f64> = BTreeMap::new();
     let mut processor: BTreeMap<String, f64> = BTreeMap::new();
     let mut children_memory = 0.0;
     for (instance, before) in instances.iter().zip(before) {
         let used = (processor_seconds(instance)? - before) / watched.as_secs_f64() * 100.0;
-        let resident = memory::resident(supervisor(instance)?, &memory::OWN)?;
+        let supervisor = supervisor(instance)?;
         let most = |map: &mut BTreeMap<String, f64>, value: f64| {
             let known = map.entry(instance.component.clone()).or_default();
             *known = known.max(value);
         };
-        most(&mut largest, resident);
+        most(&mut largest, memory::resident(supervisor, &memory::OWN)?);
+        most(&mut with_program, memory::resident(supervisor, &memory::ALL)?);
         most(&mut processor, used);
         if let Some(child) = instance.pid {
             children_memory += memory::resident(child, &memory::ALL)?;
@@ -52,7 +56,7 @@ pub(crate) async fn measure(instances: &[Instance], watched: Duration) -> Result
         let bytes = std::fs::metadata(binary(name)).with_context(|| format!("no binary {name}"))?.len();
         size.insert(name.to_owned(), bytes as f64 / f64::from(1 << 20));
     }
-    Ok(Cost { memory: largest, processor, children_memory, watched, size })
+    Ok(Cost { memory: largest, with_program, processor, children_memory, watched, size })
 }
 
 fn supervisor(instance: &Instance) -> Result<u32> {

@@ -36,16 +36,18 @@ pub(crate) fn render(results: &Results) -> Page {
     let cost = &results.cost;
     let _infallible = write!(
         text,
-        "A ready control plane that nobody uses, watched for {} s. Memory is resident, anonymous and shared pages; the\n\
-         largest of a component's instances is shown. All children together hold {:.0} MiB.\n\n\
-         | process of ours | memory, MiB | one core, % |\n|---|---|---|\n",
+        "A ready control plane that nobody uses, watched for {} s. *Own memory* is resident and no file's; what is resident of\n\
+         the program file besides is the same pages for all its processes on a machine, and the kernel may drop it. The largest of\n\
+         a component's instances is shown. All children together hold {:.0} MiB, their programs included.\n\n\
+         | process of ours | own memory, MiB | with the program, MiB | one core, % |\n|---|---|---|---|\n",
         cost.watched.as_secs(),
         cost.children_memory
     );
     for (component, memory) in &cost.memory {
-        let processor = cost.processor.get(component).copied().unwrap_or_default();
-        let _infallible =
-            writeln!(text, "| {} | {memory:.1} | {processor:.2} |", end_to_end::supervisor_of(component));
+        let [with_program, processor] =
+            [&cost.with_program, &cost.processor].map(|of| of.get(component).copied().unwrap_or_default());
+        let name = end_to_end::supervisor_of(component);
+        let _infallible = writeln!(text, "| {name} | {memory:.1} | {with_program:.1} | {processor:.2} |");
     }
     text.push_str("\n| binary | MiB |\n|---|---|\n");
     for (name, size) in &cost.size {
