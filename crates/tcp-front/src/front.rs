@@ -1,5 +1,6 @@
 //! New connections go to the server that leads, or to usable ones in turn, to the next one when one refuses; those to a lost
-//! one are cut. Refuses to look inside: TLS ends at the server. Connections to one that is not usable any more are left to drain.
+//! one are cut, and quiet ones to one that ends are closed where that is wanted. Refuses to look inside: TLS ends at the server.
+//! Other connections to one that is not usable any more are left to drain.
 
 use std::cell::Cell;
 use std::io;

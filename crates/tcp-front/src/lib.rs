@@ -1,5 +1,5 @@
-//! New connections go to replicas that serve, and open ones leave a replica that is lost, without looking inside.
-//! `roster` decides and is pure; `watching` asks, `front` accepts and copies. Refuses to know what is fronted.
+//! New connections go to replicas that serve, and open ones leave a replica that is lost or ends, without looking inside.
+//! `roster` decides and is pure; `watching` asks, `front` accepts and copies, `refusals` tells who ends. Refuses to know what is fronted.
 
 mod front;
 mod refusals;
