@@ -17,6 +17,7 @@ use supervision::{ChildCommand, ChildEnding, Health, PrepareError, Supervised};
 use crate::ApiserverConfiguration;
 use crate::encryption_in_use::EncryptionInUse;
 use crate::etcd_read::{EtcdCluster, EtcdQuorum};
+use crate::first_start::FirstStart;
 use crate::flags::flags;
 use crate::liveness::alive;
 use crate::rendered::{RenderError, Rendered};
@@ -34,6 +35,7 @@ pub struct Apiserver {
     binary: UpstreamBinary,
     /// On the way that the child takes.
     etcd: EtcdQuorum,
+    first_start: FirstStart,
     rendered: Rendered,
     encryption: EncryptionInUse,
     livez: HealthProbe,
@@ -67,19 +69,21 @@ impl Apiserver {
             board: context.board.clone(),
             events: context.events.clone(),
         };
+        let etcd = EtcdQuorum {
+            endpoints: front.as_ref().map_or_else(
+                || configuration.etcd.endpoints.clone(),
+                |front| vec![format!("https://{}", front.address())],
+            ),
+            front: front.map(Rc::new),
+            known_as: configuration.etcd.to_string(),
+            files: etcd_client,
+        };
         Ok(Self {
             upgrades: Rc::new(upgrades),
             recording: Recording::default(),
             binary: UpstreamBinary::new(context.child.program.clone()),
-            etcd: EtcdQuorum {
-                endpoints: front.as_ref().map_or_else(
-                    || configuration.etcd.endpoints.clone(),
-                    |front| vec![format!("https://{}", front.address())],
-                ),
-                front: front.map(Rc::new),
-                known_as: configuration.etcd.to_string(),
-                files: etcd_client,
-            },
+            first_start: FirstStart::new(etcd.clone(), &context.instance),
+            etcd,
             rendered: Rendered::new(paths, configuration.jwt_authenticators.clone()),
             // Its own client towards kubelets, which may read metrics besides.
             encryption: EncryptionInUse::new(
@@ -137,6 +141,7 @@ impl Supervised for Apiserver {
         let version = Release::from(checked.version);
         self.upgrades.until_allowed(version, progress).await;
         wait_for_port(self.configuration.listens_at(), progress).await?;
+        self.first_start.turn(cluster, progress).await;
         self.recording.begin(&self.upgrades, version);
         // Waiting may have taken long enough for another key.
         self.rendered.keep_fresh();
@@ -156,6 +161,9 @@ impl Supervised for Apiserver {
             self.context.replacement.ask("etcd is another cluster than when it was started");
         }
         let (livez, readyz) = tokio::join!(self.livez.look(PATIENCE), self.readyz.look(PATIENCE));
+        if let (Some(answer), Some(cluster)) = (&readyz, self.prepared_with.get()) {
+            self.first_start.look_at(answer, cluster);
+        }
         Health {
             alive: livez
                 .map_or_else(|| Err("/livez takes long to answer".to_owned()), |answer| alive(&answer)),

@@ -75,7 +75,7 @@ pub(crate) async fn linearizable_read(client: &mut etcd_client::Client) -> Resul
 }
 
 /// The code and the deepest cause: gRPC's own text drags all of its metadata along.
-fn told(error: &etcd_client::Error) -> String {
+pub(crate) fn told(error: &etcd_client::Error) -> String {
     let etcd_client::Error::GRpcStatus(status) = error else { return telemetry::error_chain(error) };
     let mut cause = std::error::Error::source(status);
     let mut deepest = status.message().to_owned();

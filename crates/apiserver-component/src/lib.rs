@@ -6,6 +6,7 @@ mod component;
 mod configuration;
 mod encryption_in_use;
 mod etcd_read;
+mod first_start;
 mod flags;
 mod liveness;
 mod members;

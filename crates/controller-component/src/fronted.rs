@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use kubernetes_health::HealthAnswer;
-use mutual_tls::TlsFiles;
+use mutual_tls::{TlsError, TlsFiles};
 use serving_api_servers::{ApiServer, ServingApiServers};
 use tcp_front::{Answer, Backends, CutAfter};
 
@@ -25,7 +25,7 @@ pub(crate) struct FrontedApiServers {
 
 impl Backends for FrontedApiServers {
     type Backend = ApiServer;
-    type Connection = reqwest::Client;
+    type Connection = Kept;
 
     async fn find(&self) -> Result<Vec<(SocketAddr, ApiServer)>, String> {
         let mut found = Vec::new();
@@ -35,20 +35,33 @@ impl Backends for FrontedApiServers {
         Ok(found)
     }
 
-    async fn ask(
-        &self,
-        _: SocketAddr,
-        server: &ApiServer,
-        kept: Option<reqwest::Client>,
-    ) -> (Answer, Option<reqwest::Client>) {
-        let client = match kept.map_or_else(|| server.client(&self.files, LIMIT), Ok) {
-            Ok(client) => client,
+    async fn ask(&self, _: SocketAddr, server: &ApiServer, kept: Option<Kept>) -> (Answer, Option<Kept>) {
+        let kept = match self.kept(server, kept) {
+            Ok(kept) => kept,
             Err(error) => return (Answer::Silent(telemetry::error_chain(&error)), None),
         };
-        let answer = readiness(&client, &server.url()).await;
+        let answer = readiness(&kept.client, &server.url()).await;
         if let HealthAnswer::None(why) = answer {
             return (Answer::Silent(why), None);
         }
-        (answer.healthy().map_or_else(Answer::Refuses, |()| Answer::Serves), Some(client))
+        (answer.healthy().map_or_else(Answer::Refuses, |()| Answer::Serves), Some(kept))
+    }
+}
+
+/// A client, and with which certificate: an API server looks at its end at each request, not only when a connection begins.
+pub(crate) struct Kept {
+    client: reqwest::Client,
+    certificate_pem: Vec<u8>,
+}
+
+impl FrontedApiServers {
+    /// What was kept, unless the certificate was renewed since.
+    fn kept(&self, server: &ApiServer, kept: Option<Kept>) -> Result<Kept, TlsError> {
+        let certificate_pem = self.files.read()?.certificate_pem;
+        match kept {
+            Some(kept) if kept.certificate_pem == certificate_pem => Ok(kept),
+            // Should it be renewed between the two lines, it is made anew once more by the next question.
+            _ => Ok(Kept { client: server.client(&self.files, LIMIT)?, certificate_pem }),
+        }
     }
 }

@@ -11,6 +11,7 @@
 
 mod control_plane;
 mod environment;
+mod frozen;
 mod kubernetes;
 mod lease_history;
 mod leftovers;
@@ -23,6 +24,7 @@ mod writer;
 
 pub use control_plane::{ControlPlane, Instance, Rotation, pilothouse};
 pub use environment::{binary, component, components, components_before, fake_clock, supervisor_of};
+pub use frozen::Frozen;
 pub use kubernetes::{client, create_namespace, lease_holder};
 pub use lease_history::{Held, LeaseHistory};
 pub use leftovers::{assert_nothing_left, processes_of};

@@ -10,9 +10,7 @@
 
 use std::time::Duration;
 
-use end_to_end::{ControlPlane, Instance, eventually};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use end_to_end::{ControlPlane, Frozen, Instance, eventually};
 use tokio::time::Instant;
 
 /// What the health endpoints promise, at the 99th percentile.
@@ -25,23 +23,6 @@ const PAUSE: Duration = Duration::from_millis(12);
 const UNREADY_LIMIT: Duration = Duration::from_secs(5);
 /// 30 s of failing liveness, and then some for the kill, a start beside other tests, and a leader that was lost meanwhile.
 const REPLACED_LIMIT: Duration = Duration::from_secs(90);
-
-/// A frozen child; thawed when dropped, also by a failed test, so that it can end.
-struct Frozen(Pid);
-
-impl Frozen {
-    fn of(instance: &Instance) -> Self {
-        let pid = Pid::from_raw(instance.pid.expect("it runs").cast_signed());
-        kill(pid, Signal::SIGSTOP).expect("it can be frozen");
-        Self(pid)
-    }
-}
-
-impl Drop for Frozen {
-    fn drop(&mut self) {
-        let _gone = kill(self.0, Signal::SIGCONT);
-    }
-}
 
 struct Probes {
     client: reqwest::Client,
