@@ -29,7 +29,7 @@
 {{- define "pilothouse.leaderElectedArguments" -}}
 {{ include "pilothouse.supervisorArguments" . }}
 - --api-server=https://{{ include "pilothouse.host" (list .root "kube-apiserver") }}:6443
-- --api-server-replicas={{ include "pilothouse.host" (list .root "kube-apiserver-replicas") }}:6443
+- --api-server-replicas={{ include "pilothouse.host" (list .root "kube-apiserver-addresses") }}:6443
 - {{ printf "--bind-address=%s" .root.Values.listenAddress | quote }}
 - --drain-budget={{ include "pilothouse.controllerDrain" . }}
 {{- end }}

@@ -64,7 +64,7 @@ impl Condition for NewEnoughApiServers<'_> {
 
     async fn look(&mut self) -> Sighting<()> {
         // An API server that does not answer serves nobody; the next look, or its own start, will tell.
-        let serving = match self.servers.versions(self.files, LIMIT).await {
+        let serving = match self.servers.versions_of_ready(self.files, LIMIT).await {
             Ok(versions) => versions.answered,
             Err(why) => return Sighting::NotYet(why),
         };

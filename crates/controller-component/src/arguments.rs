@@ -25,7 +25,7 @@ pub struct LeaderElectedArguments {
         value_delimiter = ','
     )]
     serving_api_servers: Vec<String>,
-    /// Name and port behind which the API servers are that serve now, one address each; connections go to ready ones, and none
+    /// Name and port behind which the API servers are, ready or not, one address each; connections go to ready ones, and none
     /// of these may be older
     #[arg(
         long,

@@ -81,6 +81,12 @@ impl ReleaseObjects {
         self.named("kube-apiserver-replicas")
     }
 
+    /// Headless Service of all API servers, ready or not.
+    #[must_use]
+    pub fn apiserver_addresses(&self) -> String {
+        self.named("kube-apiserver-addresses")
+    }
+
     /// Secret of a CA's pair (`tls.crt`, `tls.key`); `authority` as in the bundle's file name: `cluster`, `etcd`, …
     #[must_use]
     pub fn authority_secret(&self, authority: &str) -> String {
@@ -179,5 +185,6 @@ mod tests {
             assert!(longest.component(component).len() <= 63 - 8);
         }
         assert!(longest.apiserver_replicas().len() <= 63);
+        assert!(longest.apiserver_addresses().len() <= 63);
     }
 }

@@ -115,6 +115,7 @@ fn ports_are_those_of_the_contract() -> Result<()> {
         (demo().etcd_peers(), vec![ports::ETCD_PEER, ports::HEALTH]),
         (demo().component(Component::KubeApiserver), vec![ports::KUBE_APISERVER]),
         (demo().apiserver_replicas(), vec![ports::KUBE_APISERVER, ports::HEALTH]),
+        (demo().apiserver_addresses(), vec![ports::KUBE_APISERVER]),
         (demo().component(Component::CertificateAuthority), vec![ports::CERTIFICATE_AUTHORITY]),
     ];
     for (name, expected) in &services {
@@ -207,11 +208,17 @@ fn addresses_and_objects_in_arguments_are_those_of_the_contract() -> Result<()> 
                 let replicas = host(demo.apiserver_replicas());
                 has(format!("--api-server-replicas={replicas}:{}", ports::KUBE_APISERVER));
             }
-            _ => has(format!(
-                "--api-server=https://{}:{}",
-                host(demo.component(Component::KubeApiserver)),
-                ports::KUBE_APISERVER
-            )),
+            _ => {
+                has(format!(
+                    "--api-server=https://{}:{}",
+                    host(demo.component(Component::KubeApiserver)),
+                    ports::KUBE_APISERVER
+                ));
+                if component != Component::ClusterBootstrap {
+                    let replicas = host(demo.apiserver_addresses());
+                    has(format!("--api-server-replicas={replicas}:{}", ports::KUBE_APISERVER));
+                }
+            }
         }
         let volumes = pod["spec"]["volumes"].to_string();
         assert!(volumes.contains(&format!("\"audience\":\"{}\"", demo.audience("tenants"))), "{volumes}");
