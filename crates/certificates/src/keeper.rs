@@ -31,10 +31,10 @@ const ASK_EVERY: Duration = Duration::from_secs(60);
 /// When it is asked first, and again after it did not answer.
 const FIRST_ASK_AFTER: Duration = Duration::from_secs(2);
 const ASK_AGAIN_AFTER: Duration = Duration::from_secs(5);
-/// Waits for the authority begin quickly and end at one look in 5 s: an identity may be made known later.
+/// A whole control plane waits for its certificates while it starts. Where nobody serves yet, a look is a refused connection.
 const PACE: Pace = Pace {
     first: Duration::from_millis(50),
-    longest: Duration::from_secs(5),
+    longest: Duration::from_millis(500),
     look_limit: Duration::from_secs(5),
     report_every: Duration::from_secs(10),
 };

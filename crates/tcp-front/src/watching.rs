@@ -1,5 +1,5 @@
-//! Finds the replicas, asks each of them every second, sooner while a leader is missing, and serves a loopback port by what
-//! they say. Refuses to wait for the slow: a question that takes too long is an answer.
+//! Finds the replicas, asks each of them every second, sooner while nobody serves or a leader is missing, and serves a loopback
+//! port by what they say. Refuses to wait for the slow: a question that takes too long is an answer.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
@@ -24,6 +24,8 @@ use crate::roster::{Answer, CutAfter, Roster, View};
 
 /// Pause between two questions to the same replica.
 const ASK_EVERY: Duration = Duration::from_secs(1);
+/// The same while nobody serves: the child waits for the first one that does.
+const ASK_WHILE_NOBODY: Duration = Duration::from_millis(250);
 /// The same while a leader is missing.
 const ASK_SOON: Duration = Duration::from_millis(100);
 /// A replica that takes longer is silent; so is a name server.
@@ -225,8 +227,14 @@ impl<B: Backends> Watching<'_, B> {
         if self.noticing(|roster, now| roster.answered(address, answer, asked, now)) {
             tracing::info!(what = self.what, replica = %address, answer = ?told, "a replica changed");
         }
-        let soon = self.roster.awaits_leader(self.began.elapsed());
-        self.ask(address, kept, if soon { ASK_SOON } else { ASK_EVERY });
+        let pause = if self.roster.awaits_leader(self.began.elapsed()) {
+            ASK_SOON
+        } else if self.roster.anybody_serves() {
+            ASK_EVERY
+        } else {
+            ASK_WHILE_NOBODY
+        };
+        self.ask(address, kept, pause);
     }
 
     /// Lets the roster learn something; if the leader is gone by that, all are asked at once.

@@ -27,6 +27,8 @@ impl Reports {
     /// A part without which this replica should not be asked.
     pub(super) fn required(&self, part: &'static str, told: Result<(), String>) {
         self.note(part, true, told);
+        // At once: a control plane that starts waits for it.
+        self.board.readiness(self.verdict());
     }
 
     /// A part that is not needed for signing.
