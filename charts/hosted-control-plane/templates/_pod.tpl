@@ -115,24 +115,31 @@ topologySpreadConstraints:
 {{- end }}
 {{- end }}
 
-{{/* The init container that brings our supervisor into the unmodified upstream image, and the user's. */}}
+{{/* `initContainers`, if there are any: the one that brings our supervisor into the unmodified upstream image, unless our image is
+     mounted itself, and the user's. */}}
 {{- define "pilothouse.initContainers" -}}
 {{- $pod := include "pilothouse.podValues" . | fromYaml -}}
-- name: install
-  image: {{ include "pilothouse.ourImage" (list .root .values.supervisorImage .binary) | quote }}
-  imagePullPolicy: {{ .root.Values.images.pullPolicy }}
-  command: [/{{ .binary }}]
-  args: [install, /pilothouse]
-  resources:
-    {{- /* It copies one file of a few MiB and ends. */}}
-    requests: {cpu: 10m, memory: 16Mi}
-    limits: {memory: 64Mi}
-  {{- include "pilothouse.containerSecurity" . | nindent 2 }}
-  terminationMessagePolicy: FallbackToLogsOnError
-  volumeMounts:
-    - {name: supervisor, mountPath: /pilothouse}
+{{- $copied := eq .root.Values.images.supervisors "InitContainer" -}}
+{{- if or $copied $pod.initContainers -}}
+initContainers:
+{{- if $copied }}
+  - name: install
+    image: {{ include "pilothouse.ourImage" (list .root .values.supervisorImage .binary) | quote }}
+    imagePullPolicy: {{ .root.Values.images.pullPolicy }}
+    command: [/{{ .binary }}]
+    args: [install, /pilothouse]
+    resources:
+      {{- /* It copies one file of a few MiB and ends. */}}
+      requests: {cpu: 10m, memory: 16Mi}
+      limits: {memory: 64Mi}
+    {{- include "pilothouse.containerSecurity" . | nindent 4 }}
+    terminationMessagePolicy: FallbackToLogsOnError
+    volumeMounts:
+      - {name: supervisor, mountPath: /pilothouse}
+{{- end }}
 {{- with $pod.initContainers }}
-{{ toYaml . }}
+  {{- toYaml . | nindent 2 }}
+{{- end }}
 {{- end }}
 {{- end }}
 
@@ -208,7 +215,13 @@ readinessProbe:
 {{- $pod := include "pilothouse.podValues" . | fromYaml -}}
 {{- if not .service }}
 - name: supervisor
+  {{- if eq .root.Values.images.supervisors "InitContainer" }}
   emptyDir: {sizeLimit: 32Mi}
+  {{- else }}
+  image:
+    reference: {{ include "pilothouse.ourImage" (list .root .values.supervisorImage .binary) | quote }}
+    pullPolicy: {{ .root.Values.images.pullPolicy }}
+  {{- end }}
 {{- end }}
 {{- if ne .name "certificate-authority" }}
 {{- /* Keys and certificates: in memory, and through restarts of the container. */}}

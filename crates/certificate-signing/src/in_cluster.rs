@@ -56,7 +56,7 @@ const PACE: Pace = Pace {
     first: Duration::from_millis(100),
     longest: Duration::from_secs(2),
     look_limit: Duration::from_secs(30),
-    report_every: Duration::from_secs(10),
+    ..Pace::USUAL
 };
 
 /// What an operator decides about a release.

@@ -31,13 +31,8 @@ const ASK_EVERY: Duration = Duration::from_secs(60);
 /// When it is asked first, and again after it did not answer.
 const FIRST_ASK_AFTER: Duration = Duration::from_secs(2);
 const ASK_AGAIN_AFTER: Duration = Duration::from_secs(5);
-/// A whole control plane waits for its certificates while it starts. Where nobody serves yet, a look is a refused connection.
-const PACE: Pace = Pace {
-    first: Duration::from_millis(50),
-    longest: Duration::from_millis(500),
-    look_limit: Duration::from_secs(5),
-    report_every: Duration::from_secs(10),
-};
+/// A whole control plane waits for its certificates while it starts; an identity may be made known much later.
+const PACE: Pace = Pace { longest: Duration::from_secs(5), ..Pace::EAGER };
 
 /// What one instance needs, and where it lies.
 #[derive(Debug, Clone)]

@@ -37,7 +37,7 @@ const MIRROR_PACE: Pace = Pace {
     first: Duration::from_millis(20),
     longest: Duration::from_millis(200),
     look_limit: Duration::from_secs(1),
-    report_every: Duration::from_secs(10),
+    ..Pace::USUAL
 };
 
 /// What is set up before the child or the service, and runs beside it.

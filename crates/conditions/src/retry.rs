@@ -1,23 +1,35 @@
-//! The project's one back-off: doubling delays with jitter between two bounds, never giving up by itself.
+//! The project's one back-off: growing delays with jitter between two bounds, never giving up by itself.
 //! Refuses to run anything; whoever retries asks for the next delay.
 
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 
-/// Delays that double from `first` to `longest`, each lengthened by a random share of itself.
+/// Delays that grow from `first` to `longest`, each lengthened by a random share of itself.
 #[derive(Debug)]
 pub struct Backoff {
-    first: Duration,
+    builder: ExponentialBuilder,
     longest: Duration,
     delays: ExponentialBackoff,
 }
 
 impl Backoff {
-    /// Starts at `first` and never exceeds twice `longest` (the jitter adds at most the delay itself).
+    /// Starts at `first`, doubles, and never exceeds twice `longest` (the jitter adds at most the delay itself).
     #[must_use]
     pub fn new(first: Duration, longest: Duration) -> Self {
-        Self { first, longest, delays: delays(first, longest) }
+        Self::growing(first, longest, 2.0)
+    }
+
+    /// The same with delays that each are `factor` times the one before; a factor below 1 counts as 1.
+    #[must_use]
+    pub fn growing(first: Duration, longest: Duration, factor: f32) -> Self {
+        let builder = ExponentialBuilder::default()
+            .with_min_delay(first)
+            .with_max_delay(longest)
+            .with_factor(factor.max(1.0))
+            .with_jitter()
+            .without_max_times();
+        Self { builder, longest, delays: builder.build() }
     }
 
     /// The next delay; grows with every call.
@@ -27,18 +39,8 @@ impl Backoff {
 
     /// Begins again at the first delay, after a success.
     pub fn reset(&mut self) {
-        self.delays = delays(self.first, self.longest);
+        self.delays = self.builder.build();
     }
-}
-
-fn delays(first: Duration, longest: Duration) -> ExponentialBackoff {
-    ExponentialBuilder::default()
-        .with_min_delay(first)
-        .with_max_delay(longest)
-        .with_factor(2.0)
-        .with_jitter()
-        .without_max_times()
-        .build()
 }
 
 #[cfg(test)]

@@ -44,12 +44,15 @@ impl Progress for Silent {
 }
 
 /// How often to look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Pace {
     /// Pause after the first look that saw nothing.
     pub first: Duration,
     /// Longest pause before jitter.
     pub longest: Duration,
+    /// How many times as long each pause is as the one before. With 2, as much is waited again as was waited already; with 1.03,
+    /// some 3 % of it.
+    pub growth: f32,
     /// A look that takes longer counts as having seen nothing.
     pub look_limit: Duration,
     /// How often an unfinished wait is logged.
@@ -57,19 +60,27 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// For what a whole control plane waits for while it starts: a look at least every half second.
-    pub const EAGER: Self = Self { longest: Duration::from_millis(250), ..Self::USUAL };
+    /// For what a whole control plane waits for while it starts: what is there is seen soon, in proportion to how long it took
+    /// to come. So a wait is made longer by some 5 % (half a second after ten), and where many start at once and take minutes,
+    /// their looks do not take the processor from what they wait for.
+    pub const EAGER: Self = Self {
+        first: Duration::from_millis(100),
+        longest: Duration::from_secs(2),
+        growth: 1.03,
+        ..Self::USUAL
+    };
 
-    const USUAL: Self = Self {
+    /// 50 ms doubling to 1 s: a start with nothing to wait for loses nothing, a long wait costs one look a second.
+    pub const USUAL: Self = Self {
         first: Duration::from_millis(50),
         longest: Duration::from_secs(1),
+        growth: 2.0,
         look_limit: Duration::from_secs(5),
         report_every: Duration::from_secs(10),
     };
 }
 
 impl Default for Pace {
-    /// 50 ms doubling to 1 s: a start with nothing to wait for loses nothing, a long wait costs one look a second.
     fn default() -> Self {
         Self::USUAL
     }
@@ -84,7 +95,7 @@ pub async fn wait_for<C: Condition>(
     let awaits = condition.awaits();
     progress.waiting(&awaits, None);
     let began = Instant::now();
-    let mut backoff = Backoff::new(pace.first, pace.longest);
+    let mut backoff = Backoff::growing(pace.first, pace.longest, pace.growth);
     let mut last_seen: Option<String> = None;
     let mut next_report = began + pace.report_every;
     loop {
@@ -113,6 +124,35 @@ mod tests {
     use std::cell::RefCell;
 
     use super::*;
+
+    struct At(Instant, u32);
+
+    impl Condition for At {
+        type Output = u32;
+        fn awaits(&self) -> String {
+            "a moment".into()
+        }
+        async fn look(&mut self) -> Sighting<u32> {
+            self.1 += 1;
+            if Instant::now() >= self.0 {
+                Sighting::Holds(self.1)
+            } else {
+                Sighting::NotYet("not now".into())
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_eager_wait_is_made_longer_in_proportion_and_looks_seldom_when_it_is_long() {
+        // The most: a pause of first + 3 % of what the pauses before jitter came to, and as much again of jitter.
+        for (seconds, at_most, looks_at_most) in [(1, 1.3, 12), (10, 10.9, 50), (120, 124.0, 140)] {
+            let began = Instant::now();
+            let looks =
+                wait_for(&mut At(began + Duration::from_secs(seconds), 0), Pace::EAGER, &Silent).await;
+            assert!(began.elapsed().as_secs_f64() <= at_most, "{seconds} s became {:?}", began.elapsed());
+            assert!(looks <= looks_at_most, "{looks} looks in {seconds} s");
+        }
+    }
 
     struct Third {
         looks: u32,

@@ -24,8 +24,9 @@ use crate::roster::{Answer, CutAfter, Roster, View};
 
 /// Pause between two questions to the same replica.
 const ASK_EVERY: Duration = Duration::from_secs(1);
-/// The same while nobody serves: the child waits for the first one that does.
-const ASK_WHILE_NOBODY: Duration = Duration::from_millis(250);
+/// The same while nobody serves, since the child waits for the first one that does: this part of the time that nobody has served
+/// for, so that many that start at once and take minutes do not take the processor from each other, but at least so long.
+const ASK_WHILE_NOBODY: (u32, Duration) = (32, Duration::from_millis(250));
 /// The same while a leader is missing.
 const ASK_SOON: Duration = Duration::from_millis(100);
 /// A replica that takes longer is silent; so is a name server.
@@ -122,6 +123,8 @@ struct Watching<'a, B: Backends> {
     asked: BTreeSet<SocketAddr>,
     /// Why none is known.
     not_found: Option<String>,
+    /// When somebody was last known to serve, at first the beginning.
+    served: Instant,
     /// Ends the pauses of all questions.
     doubts: &'a Notify,
 }
@@ -152,6 +155,7 @@ async fn keep_asking<B: Backends>(
         questions: FuturesUnordered::new(),
         asked: BTreeSet::new(),
         not_found: None,
+        served: Instant::now(),
         doubts,
     };
     let (mut told, mut looks) = (String::new(), 0_u32);
@@ -227,14 +231,16 @@ impl<B: Backends> Watching<'_, B> {
         if self.noticing(|roster, now| roster.answered(address, answer, asked, now)) {
             tracing::info!(what = self.what, replica = %address, answer = ?told, "a replica changed");
         }
-        let pause = if self.roster.awaits_leader(self.began.elapsed()) {
-            ASK_SOON
-        } else if self.roster.anybody_serves() {
-            ASK_EVERY
-        } else {
-            ASK_WHILE_NOBODY
-        };
+        let pause = self.pause();
         self.ask(address, kept, pause);
+    }
+
+    /// Until a replica is asked again.
+    fn pause(&mut self) -> Duration {
+        if self.roster.anybody_serves() {
+            self.served = Instant::now();
+        }
+        pause(self.roster.awaits_leader(self.began.elapsed()), self.served.elapsed())
     }
 
     /// Lets the roster learn something; if the leader is gone by that, all are asked at once.
@@ -258,6 +264,15 @@ impl<B: Backends> Watching<'_, B> {
 
     fn told(&self) -> String {
         if self.known.is_empty() { self.not_found.clone().unwrap_or_default() } else { self.roster.told() }
+    }
+}
+
+fn pause(awaits_leader: bool, nobody_for: Duration) -> Duration {
+    let (part, least) = ASK_WHILE_NOBODY;
+    match nobody_for {
+        _ if awaits_leader => ASK_SOON,
+        Duration::ZERO => ASK_EVERY,
+        nobody_for => (nobody_for / part).clamp(least, ASK_EVERY),
     }
 }
 

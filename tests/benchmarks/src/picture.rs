@@ -40,6 +40,11 @@ impl<'a> Row<'a> {
     pub(crate) fn ours(sample: &'a Sample) -> Self {
         Self { label: "Pilothouse", sample, colour: "#0f4c5c" }
     }
+
+    /// The same under another name.
+    pub(crate) fn labelled(self, label: &'a str) -> Self {
+        Self { label, ..self }
+    }
 }
 
 /// The picture: a title, the same for who cannot see it, and the rows.

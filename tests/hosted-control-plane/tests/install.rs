@@ -30,12 +30,8 @@ async fn a_namespace_admin_gets_a_whole_control_plane_and_has_it_back_after_unin
     let tenant = Tenant::new(&cluster.kubeconfig(), "tenant").await;
     let helm = Helm::new(helm_binary(), tenant.kubeconfig());
     let values = Release::values_file("values-ha.yaml");
-    let release = Release::new(
-        &tenant,
-        &helm,
-        "demo",
-        &[&values, "--set=etcd.storage.size=1Gi", "--set=etcd.quota=512Mi"],
-    );
+    let settings = [values.as_str(), "--set=etcd.storage.size=1Gi", "--set=etcd.quota=512Mi"];
+    let release = Release::new(&tenant, &helm, "demo", &settings);
 
     let began = Instant::now();
     release.install().await;
@@ -77,8 +73,14 @@ async fn a_namespace_admin_gets_a_whole_control_plane_and_has_it_back_after_unin
     );
     what_is_kept(&tenant).await;
 
+    // This time our images are mounted themselves.
+    let settings = [&settings[..], &["--set=images.supervisors=ImageVolume"]].concat();
+    let release = Release::new(&tenant, &helm, "demo", &settings);
     release.install().await;
     release.until_ready(HIGHLY_AVAILABLE, READY_LIMIT).await;
+    for pod in release.pods().await {
+        assert_eq!(pod.restarts, 0, "a reinstallation restarts nothing: {pod:?}");
+    }
     let again = Hosted::new(cluster, &tenant, &release, READY_LIMIT).await;
     let kept = again.kubectl(3, &["get", "namespace", "kept", "--output=name"]).await;
     assert_eq!(kept.unwrap().trim(), "namespace/kept", "the same cluster with the same data");

@@ -9,6 +9,7 @@ use hosted_control_plane::{Helm, Release, Tenant, helm_binary};
 
 use super::footprint::{self, Footprint};
 use super::install::{Watch, remove};
+use super::rounds::Kind;
 use crate::sample::Sample;
 
 /// One of each: etcd, API server, both controllers, certificate-authority, cluster-bootstrap.
@@ -16,6 +17,8 @@ const PODS: usize = 6;
 
 /// What became of them.
 pub(crate) struct AtOnce {
+    /// Of `images.supervisors`.
+    pub(crate) supervisors: &'static str,
     pub(crate) installed: usize,
     /// Of those that became ready in time.
     pub(crate) api_ready: Sample,
@@ -26,18 +29,18 @@ pub(crate) struct AtOnce {
 }
 
 /// Installs `count` and watches all of them.
-pub(crate) async fn install(watch: Watch<'_>, count: usize, settle: Duration) -> Result<AtOnce> {
+pub(crate) async fn install(watch: Watch<'_>, kind: Kind, count: usize, settle: Duration) -> Result<AtOnce> {
     let mut tenants = Vec::new();
     for number in 1..=count {
         tenants.push(Tenant::new(&watch.cluster.kubeconfig(), &format!("tenant-{number}")).await);
     }
     let helms: Vec<Helm> =
         tenants.iter().map(|tenant| Helm::new(helm_binary(), tenant.kubeconfig())).collect();
-    let values = Release::values_file("values-small.yaml");
+    let (values, kind_set) = (Release::values_file("values-small.yaml"), kind.set());
     let releases: Vec<Release<'_>> = tenants
         .iter()
         .zip(&helms)
-        .map(|(tenant, helm)| Release::new(tenant, helm, "demo", &[&values]))
+        .map(|(tenant, helm)| Release::new(tenant, helm, "demo", &[&values, &kind_set]))
         .collect();
     let installations =
         tenants.iter().zip(&releases).map(|(tenant, release)| watch.install(tenant, release, PODS));
@@ -56,6 +59,7 @@ pub(crate) async fn install(watch: Watch<'_>, count: usize, settle: Duration) ->
     }
     remove(&tenants.iter().collect::<Vec<_>>()).await?;
     let at_once = AtOnce {
+        supervisors: kind.supervisors,
         installed: count,
         api_ready: Sample(seen.iter().filter_map(|seen| seen.api_ready).collect()),
         all_ready: Sample(seen.iter().filter_map(|seen| seen.all_ready).collect()),
@@ -63,7 +67,7 @@ pub(crate) async fn install(watch: Watch<'_>, count: usize, settle: Duration) ->
         footprints,
         limit: watch.limit,
     };
-    println!("{count} at once: {}", at_once.summary());
+    println!("{count} at once, {}: {}", kind.supervisors, at_once.summary());
     Ok(at_once)
 }
 

@@ -19,7 +19,7 @@ use crate::floor;
 use crate::machine;
 use crate::page::Page;
 use install::Watch;
-use rounds::Rounds;
+use rounds::{COPIED, MOUNTED, Rounds};
 
 /// How often and how many.
 #[derive(Debug, clap::Args)]
@@ -48,8 +48,8 @@ impl Arguments {
     fn duration(&self) -> (Duration, Duration) {
         let seconds = |seconds: u32| Duration::from_secs(seconds.into());
         let many = u32::from(self.control_planes > 0);
-        let usually = seconds(MINUTE) + seconds(100) * self.rounds + seconds(3 * MINUTE) * many;
-        let at_most = seconds(5 * MINUTE) + seconds(4 * MINUTE) * self.rounds + seconds(12 * MINUTE) * many;
+        let usually = seconds(MINUTE) + seconds(140) * self.rounds + seconds(6 * MINUTE) * many;
+        let at_most = seconds(5 * MINUTE) + seconds(6 * MINUTE) * self.rounds + seconds(24 * MINUTE) * many;
         (usually, at_most)
     }
 }
@@ -81,12 +81,16 @@ async fn measure(arguments: &Arguments, output: &Path) -> Result<page::Results> 
     let rounds = Rounds { watch: watch(INSTALL_LIMIT), images: &images, settle };
     let mut results = page::Results::new(settle, machine::describe());
     for round in 1..=arguments.rounds {
-        rounds.run(round, &mut results.ours, &mut results.floor).await?;
+        rounds.ours(round, COPIED, &mut results.ours).await?;
+        rounds.ours(round, MOUNTED, &mut results.mounted).await?;
+        rounds.floor(round, &mut results.floor).await?;
     }
     page::render(&results).write(output)?;
     if arguments.control_planes > 0 {
-        let many = at_once::install(watch(AT_ONCE_LIMIT), arguments.control_planes, settle).await?;
-        results.at_once = Some(many);
+        for kind in [COPIED, MOUNTED] {
+            let many = at_once::install(watch(AT_ONCE_LIMIT), kind, arguments.control_planes, settle).await?;
+            results.at_once.push(many);
+        }
     }
     drop(network);
     stage.cluster.down().await?;

@@ -1,4 +1,4 @@
-//! Rounds of one installation of ours and one of the floor, each in a namespace of its own that goes afterwards.
+//! Rounds of one installation of each kind of ours and one of the floor, each in a namespace of its own that goes afterwards.
 
 use std::time::Duration;
 
@@ -15,6 +15,13 @@ use crate::sample::Sample;
 const PODS: usize = 12;
 /// How long the machine is watched before an installation.
 const BUSY_WATCHED: Duration = Duration::from_secs(2);
+
+impl Kind {
+    /// As helm takes it.
+    pub(crate) fn set(self) -> String {
+        format!("--set=images.supervisors={}", self.supervisors)
+    }
+}
 
 /// All rounds of one kind.
 #[derive(Debug, Default)]
@@ -37,24 +44,45 @@ pub(crate) struct Rounds<'a> {
     pub(crate) settle: Duration,
 }
 
+/// One kind of installation of ours.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Kind {
+    /// Of its namespaces.
+    name: &'static str,
+    /// For people, as long as that of all others.
+    told: &'static str,
+    /// Of `images.supervisors`.
+    pub(crate) supervisors: &'static str,
+}
+
+/// The chart's default.
+pub(crate) const COPIED: Kind =
+    Kind { name: "copied", told: "Pilothouse               ", supervisors: "InitContainer" };
+/// With our images as volumes.
+pub(crate) const MOUNTED: Kind =
+    Kind { name: "mounted", told: "Pilothouse, image volumes", supervisors: "ImageVolume" };
+
 impl Rounds<'_> {
-    /// One round. Ours goes first, so that what only the first one pays for (files read for the first time) is ours.
-    pub(crate) async fn run(&self, round: u32, ours: &mut Installs, floor: &mut Installs) -> Result<()> {
-        let administrators = self.watch.cluster.kubeconfig();
-        let tenant = Tenant::new(&administrators, &format!("ours-{round}")).await;
+    /// An installation of ours in round `round`. The first of all pays what only the first one pays for (files read for the first
+    /// time).
+    pub(crate) async fn ours(&self, round: u32, kind: Kind, installs: &mut Installs) -> Result<()> {
+        let tenant = Tenant::new(&self.watch.cluster.kubeconfig(), &format!("{}-{round}", kind.name)).await;
         let helm = Helm::new(helm_binary(), tenant.kubeconfig());
         let values = Release::values_file("values-ha.yaml");
         // The volumes of the management cluster are as large as the floor wants them.
         let sizes = ["--set=etcd.storage.size=1Gi", "--set=etcd.quota=512Mi"];
-        let release = Release::new(&tenant, &helm, "demo", &[&values, sizes[0], sizes[1]]);
-        let what = format!("round {round}: Pilothouse");
-        self.one(&what, &tenant, &release, PODS, ours).await?;
+        let release = Release::new(&tenant, &helm, "demo", &[&values, sizes[0], sizes[1], &kind.set()]);
+        self.one(&format!("round {round}: {}", kind.told), &tenant, &release, PODS, installs).await
+    }
 
-        let tenant = Tenant::new(&administrators, &format!("floor-{round}")).await;
+    /// An installation of the floor.
+    pub(crate) async fn floor(&self, round: u32, installs: &mut Installs) -> Result<()> {
+        let tenant = Tenant::new(&self.watch.cluster.kubeconfig(), &format!("floor-{round}")).await;
         let helm = Helm::new(helm_binary(), tenant.kubeconfig());
         let prepared = Floor::prepare(&tenant, self.images).await?;
         let release = prepared.release(&tenant, &helm);
-        self.one(&format!("round {round}: floor     "), &tenant, &release, floor::PODS, floor).await
+        let told = format!("round {round}: {:25}", "floor");
+        self.one(&told, &tenant, &release, floor::PODS, installs).await
     }
 
     async fn one(
