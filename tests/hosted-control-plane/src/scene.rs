@@ -77,13 +77,38 @@ impl Scene<'_> {
 
     /// Drains a node and gives it back; what was there may not be Ready yet. Gives how long the drain took.
     pub async fn drain(&self, node: u8) -> Duration {
-        let name = format!("node-{node}");
-        let began = Instant::now();
-        let line = ["drain", &name, "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=170s"];
-        self.cluster.kubectl(line).await.unwrap();
-        let took = began.elapsed();
-        self.cluster.kubectl(["uncordon", &name]).await.unwrap();
+        let took = self.take_out(node).await;
+        self.give_back(node).await;
         took
+    }
+
+    /// Drains a node and keeps it out of service. Gives how long that took.
+    pub async fn take_out(&self, node: u8) -> Duration {
+        let began = Instant::now();
+        let drained = self.evict(node, &["--ignore-daemonsets", "--timeout=170s"]).await;
+        assert!(drained.is_ok(), "{drained:?}");
+        began.elapsed()
+    }
+
+    /// Puts a node into service again.
+    pub async fn give_back(&self, node: u8) {
+        self.cluster.kubectl(["uncordon", &format!("node-{node}")]).await.unwrap();
+    }
+
+    /// Tries to drain a node of its Pods of one component, and expects the budget to refuse it. It stays in service.
+    pub async fn budget_refuses(&self, node: u8, component: Component) {
+        let pods = format!("--pod-selector=app.kubernetes.io/component={component}");
+        let refused = self.evict(node, &[&pods, "--timeout=5s"]).await;
+        self.give_back(node).await;
+        let told = refused.expect_err("a budget holds it");
+        assert!(told.contains("disruption budget"), "{told}");
+    }
+
+    /// What kubectl complains of, if it cannot empty a node.
+    async fn evict(&self, node: u8, how: &[&str]) -> Result<(), String> {
+        let name = format!("node-{node}");
+        let line = [&["drain", &name, "--delete-emptydir-data"], how].concat();
+        self.cluster.kubectl(line).await.map(drop).map_err(|error| format!("{error:#}"))
     }
 
     /// The Pod that holds a component's leader lease.

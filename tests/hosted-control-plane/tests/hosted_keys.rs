@@ -64,7 +64,7 @@ async fn both_keys_are_replaced(scene: &Scene<'_>, tenant: &Tenant) {
     scene.until_whole(READY_LIMIT).await;
     let what = format!("service-account key and encryption key replaced (in {:.0?})", began.elapsed());
     let report = load.end(&what).await;
-    assert_eq!(report.failed_reads(), 0, "{}", report.text());
+    assert_eq!((report.failed_reads(), report.failed_writes()), (0, 0), "{}", report.text());
 
     let after = keys(tenant, release).await;
     assert!(before.iter().all(|(name, value)| after[name] != *value), "both are other keys");

@@ -16,6 +16,7 @@ use end_to_end::eventually;
 use hosted_control_plane::{Helm, Hosted, Release, Stage, Tenant, helm_binary};
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Secret};
 use kube::api::ListParams;
+use management_cluster::ManagementCluster;
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -71,7 +72,7 @@ async fn a_namespace_admin_gets_a_whole_control_plane_and_has_it_back_after_unin
         told.took,
         began.elapsed()
     );
-    what_is_kept(&tenant).await;
+    what_is_kept(cluster, &tenant).await;
 
     // This time our images are mounted themselves.
     let settings = [&settings[..], &["--set=images.supervisors=ImageVolume"]].concat();
@@ -129,7 +130,7 @@ async fn schedules(hosted: &Hosted<'_>) {
 }
 
 /// Volumes, CA and key Secrets and the cluster record stay; everything else of the release is gone.
-async fn what_is_kept(tenant: &Tenant) {
+async fn what_is_kept(cluster: &ManagementCluster, tenant: &Tenant) {
     let names = |metadata: kube::core::ObjectMeta| metadata.name.unwrap_or_default();
     let secrets = tenant.objects::<Secret>();
     eventually("only keys are kept", Duration::from_secs(60), async || {
@@ -162,4 +163,14 @@ async fn what_is_kept(tenant: &Tenant) {
     .await;
     let claims = tenant.objects::<PersistentVolumeClaim>().list(&ListParams::default()).await.unwrap().items;
     assert_eq!(claims.len(), 3);
+    // Also what supervisors made while they ran.
+    let others = "services,statefulsets,deployments,serviceaccounts,roles,rolebindings,leases,poddisruptionbudgets,networkpolicies";
+    let line = ["get", others, "--output=name", "--namespace", tenant.namespace()];
+    eventually("nothing else of the release is left", Duration::from_secs(60), async || {
+        let left = cluster.kubectl(line).await.map_err(|error| format!("{error:#}"))?.output;
+        let left: Vec<String> =
+            left.lines().filter(|name| name.contains("/demo")).map(str::to_owned).collect();
+        if left.is_empty() { Ok(()) } else { Err(format!("{left:?}")) }
+    })
+    .await;
 }
