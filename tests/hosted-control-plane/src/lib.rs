@@ -9,6 +9,7 @@
     reason = "test code: a broken expectation is a failed test, and measurements are printed"
 )]
 
+mod bad_network;
 mod helm;
 mod hosted;
 mod load;
@@ -16,18 +17,21 @@ mod memory;
 mod network;
 mod pods;
 mod release;
+mod replaced;
 mod scene;
 mod stage;
 mod status;
 mod tenant;
 mod three_nodes;
 
+pub use bad_network::BadNetwork;
 pub use helm::{Helm, Told, chart};
 pub use hosted::Hosted;
 pub use load::Load;
 pub use network::NodeNetwork;
 pub use pods::{PodView, pod_view, pod_views};
 pub use release::Release;
+pub use replaced::{key_in_use, until_replaced, value_to_raise};
 pub use scene::{Scene, node_of};
 pub use stage::{Stage, helm_binary};
 pub use status::{Status, StatusRow};

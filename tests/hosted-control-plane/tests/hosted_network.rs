@@ -3,15 +3,14 @@
 #![allow(
     clippy::expect_used,
     clippy::print_stdout,
-    clippy::unwrap_used,
     reason = "test code: a broken expectation is a failed test, and measurements are printed"
 )]
 
 use std::time::Duration;
 
-use end_to_end::{eventually, packets_dropped};
-use hosted_control_plane::{Load, PodView, Scene, node_of, on_three_nodes};
-use naming_contract::{Component, ports};
+use end_to_end::eventually;
+use hosted_control_plane::{BadNetwork, Load, PodView, Scene, on_three_nodes};
+use naming_contract::Component;
 
 /// 3 etcd, 2 API servers, 2 controller-managers, 1 scheduler, 2 certificate-authorities, 1 cluster-bootstrap.
 const PODS: usize = 11;
@@ -20,7 +19,6 @@ const LIMIT: Duration = Duration::from_secs(240);
 const LASTS: Duration = Duration::from_secs(25);
 /// Of packets, in hundred: TCP goes on, at a fraction of its pace.
 const LOSS: u32 = 20;
-const TABLE: &str = "between-members";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "takes four minutes; cargo xtask test --step hosted-faults"]
@@ -57,31 +55,16 @@ async fn under_load(
 ) {
     let load = Load::start(scene.cluster, 1, scene.hosted).await;
     load.mark(what);
-    lose(scene, member, percent).await;
+    let bad = BadNetwork::around(scene, member, percent).await;
     // Nothing is waited for: so long the network is bad.
     tokio::join!(tokio::time::sleep(LASTS), meanwhile());
-    let node = node_of(member);
-    scene.cluster.node_exec(node, "nft", ["delete", "table", "inet", TABLE]).await.unwrap();
+    bad.mend(scene).await;
     load.mark("mended");
     scene.until_whole(LIMIT).await;
     let report = load.end(what).await;
     // Which requests fail is told by `end`; a gap as long as the trouble would mean that nobody went elsewhere.
     let longest = report.longest_gap_of_reads.seconds.max(report.longest_gap_of_writes.seconds);
     assert!(longest < LASTS.as_secs_f64() / 2.0, "{what}: {}", report.text());
-}
-
-/// From now on packets between a member and its peers are lost where they leave and reach its node.
-async fn lose(scene: &Scene<'_>, member: &PodView, percent: u32) {
-    let (node, address) = (node_of(member), member.address.as_deref().expect("a Pod that runs"));
-    let nft = async |line: &str| {
-        scene.cluster.node_exec(node, "nft", line.split(' ')).await.unwrap();
-    };
-    nft(&format!("add table inet {TABLE}")).await;
-    nft(&format!("add chain inet {TABLE} forward {{ type filter hook forward priority 0 ; }}")).await;
-    for (end, port) in [("saddr", "sport"), ("saddr", "dport"), ("daddr", "sport"), ("daddr", "dport")] {
-        let which = format!("ip {end} {address} tcp {port} {}", ports::ETCD_PEER);
-        nft(&format!("add rule inet {TABLE} forward {which} {}", packets_dropped(percent))).await;
-    }
 }
 
 async fn other_than(scene: &Scene<'_>, leader: &PodView) -> PodView {

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 use certificates::{Profile, Rotated};
 use end_to_end::eventually;
 use health_endpoints::StatusDocument;
-use hosted_control_plane::{PodView, Scene, Status};
+use hosted_control_plane::{PodView, key_in_use, until_replaced, value_to_raise};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::DeleteParams;
 use naming_contract::{Component, ports};
@@ -80,16 +80,10 @@ impl Change {
             (Self::CertificatesRenewed, _) => renewed(side).await,
             (Self::EtcdRolled, _) => side.scene.roll(Component::Etcd, WHOLE_LIMIT).await,
             (Self::EtcdScaled, _) => scaled(side).await,
-            (Self::ServiceAccountKeyReplaced, _) => {
-                replaced(side, Rotated::ServiceAccount, "certificateAuthority.rotation.serviceAccountKey")
-                    .await?;
-            }
-            (Self::EncryptionKeyReplaced, _) => {
-                replaced(side, Rotated::Encryption, "certificateAuthority.rotation.encryptionKey").await?;
-            }
+            (Self::ServiceAccountKeyReplaced, _) => replaced(side, Rotated::ServiceAccount).await?,
+            (Self::EncryptionKeyReplaced, _) => replaced(side, Rotated::Encryption).await?,
             (Self::CertificateAuthoritiesReplaced, _) => {
-                let value = "certificateAuthority.rotation.certificateAuthorities";
-                replaced(side, Rotated::CertificateAuthorities, value).await?;
+                replaced(side, Rotated::CertificateAuthorities).await?;
             }
             (_, Victim::Nobody) => sleep(NOTHING).await,
             (_, Victim::Node(node)) => {
@@ -180,22 +174,14 @@ async fn scaled(side: &Side<'_>) {
 
 /// Until the old one is gone. No token that is worth anything is in use, and clients get their kubeconfig within a second:
 /// neither needs the time that outsiders are given.
-async fn replaced(side: &Side<'_>, what: Rotated, value: &'static str) -> Result<()> {
-    let Scene { release, hosted, .. } = side.scene;
-    let told = async || Status::of(release, side.tenant.kubeconfig()).await.rotations().remove(what.name());
-    let key = told().await.context("the certificate-authority tells of its keys")?.key + 1;
+async fn replaced(side: &Side<'_>, what: Rotated) -> Result<()> {
+    let key = key_in_use(&side.scene, side.tenant, what).await;
+    let key = key.context("the certificate-authority tells of its keys")? + 1;
     for overlap in ["serviceAccountKeyOverlap", "certificateAuthorityOverlap"] {
         side.also_set(&format!("certificateAuthority.rotation.{overlap}"), "10s");
     }
-    side.set(value, &key.to_string()).await;
-    eventually(&format!("{} {key} alone", what.name()), ROTATION_LIMIT, async || {
-        hosted.fetch_again(side.tenant, release).await;
-        match told().await {
-            Some(told) if told.key == key && !told.under_way => Ok(()),
-            other => Err(other),
-        }
-    })
-    .await;
+    side.set(value_to_raise(what), &key.to_string()).await;
+    until_replaced(&side.scene, side.tenant, what, key, ROTATION_LIMIT).await;
     Ok(())
 }
 
