@@ -89,7 +89,7 @@ pub async fn up(prepared: Prepared, signals: &Signals, display: &mut Display) ->
         }
         tokio::select! {
             _ = changes.changed() => {}
-            _ = kubeconfig_written.changed(), if !announced => {}
+            () = news(&mut kubeconfig_written), if !announced => {}
             signal = signals.stop_asked() => {
                 display.say(&format!("{signal}: stopping, API servers before etcd"));
                 break None;
@@ -101,6 +101,13 @@ pub async fn up(prepared: Prepared, signals: &Signals, display: &mut Display) ->
     beside.shutdown().await;
     PidFile::remove(&paths, SELF);
     refused.map_or(Ok(()), Err)
+}
+
+/// The next change. A sender that is gone has none to tell: `changed` would say so at once, again and again.
+async fn news<T>(of: &mut watch::Receiver<T>) {
+    if of.changed().await.is_err() {
+        std::future::pending::<()>().await;
+    }
 }
 
 async fn start_front(
@@ -232,5 +239,22 @@ fn last_words(paths: &StatePaths, views: &Views, instance: &str) -> String {
         log_files::tail(&paths.log(instance), begins_at, LAST_LINES)
     } else {
         message.trim().to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_gone_has_no_news() {
+        let (written, mut kubeconfig_written) = watch::channel(false);
+        written.send_replace(true);
+        let limit = Duration::from_secs(3600);
+        tokio::time::timeout(limit, news(&mut kubeconfig_written)).await.unwrap();
+        drop(written);
+        tokio::time::timeout(limit, news(&mut kubeconfig_written)).await.unwrap_err();
     }
 }
