@@ -8,6 +8,7 @@ use health_endpoints::HealthClientError;
 use naming_contract::Component;
 use process_control::Signals;
 use tcp_front::View;
+use time::OffsetDateTime;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
@@ -174,7 +175,9 @@ fn start_chores(
 ) {
     let shared = || (Rc::clone(plan), paths.clone());
     let (chore_plan, chore_paths) = shared();
-    beside.spawn_local(async move { callers::keep_rotating(&chore_plan, &chore_paths).await });
+    beside.spawn_local(async move {
+        callers::keep_rotating(&chore_plan, &chore_paths, OffsetDateTime::now_utc).await;
+    });
     let (chore_plan, chore_paths) = shared();
     beside.spawn_local(async move { log_files::keep_rotating(&chore_plan, &chore_paths).await });
     let ((chore_plan, chore_paths), name) = (shared(), name.clone());
