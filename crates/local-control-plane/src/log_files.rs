@@ -29,17 +29,36 @@ pub(crate) async fn keep_rotating(plan: &Plan, paths: &StatePaths) {
 }
 
 /// Copies and truncates, since supervisors and children hold the file open and append. What is written between the copy
-/// and the truncation is lost: some lines in ten million bytes, against processes that would have to reopen.
+/// and the truncation is lost: some lines in ten million bytes, against processes that would have to reopen. Where the disk
+/// is too full for a copy all lines are lost: the log would take what is left of it, and etcd needs that more.
 fn rotate_if_large(log: &Path, rotated: &Path, largest: u64) -> io::Result<()> {
     match fs::metadata(log) {
         Ok(metadata) if metadata.len() > largest => {
-            fs::copy(log, rotated)?;
-            OpenOptions::new().write(true).open(log)?.set_len(0)
+            let full = match fs::copy(log, rotated) {
+                Ok(_) => None,
+                Err(error) if is_disk_full(&error) => {
+                    // Half of a copy would keep the space.
+                    let _gone = fs::remove_file(rotated);
+                    Some(error)
+                }
+                Err(error) => return Err(error),
+            };
+            OpenOptions::new().write(true).open(log)?.set_len(0)?;
+            if let Some(error) = full {
+                // Only now is there space for this line.
+                let (log, bytes) = (log.display(), metadata.len());
+                tracing::warn!(%log, bytes, %error, "log emptied: the disk is too full to keep its older lines");
+            }
+            Ok(())
         }
         Ok(_) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error),
     }
+}
+
+fn is_disk_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 /// Which logs to print, and how.

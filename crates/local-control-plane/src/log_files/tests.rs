@@ -74,6 +74,26 @@ async fn a_rotated_log_is_followed_from_its_new_beginning() {
 }
 
 #[test]
+fn a_log_that_cannot_be_copied_to_a_full_disk_is_emptied() {
+    let (_state, paths, _plan) = control_plane();
+    let (log, rotated) = (paths.log("etcd-0"), paths.rotated_log("etcd-0"));
+    // Every write to it meets ENOSPC.
+    std::os::unix::fs::symlink("/dev/full", &rotated).unwrap();
+    rotate_if_large(&log, &rotated, 3).unwrap();
+    assert!(rotated.symlink_metadata().is_err(), "half a copy would keep the space");
+    assert_eq!(fs::read(&log).unwrap(), b"");
+}
+
+#[test]
+fn a_log_that_cannot_be_copied_for_another_reason_stays() {
+    let (_state, paths, _plan) = control_plane();
+    let (log, rotated) = (paths.log("etcd-0"), paths.rotated_log("etcd-0"));
+    fs::create_dir(&rotated).unwrap();
+    rotate_if_large(&log, &rotated, 3).unwrap_err();
+    assert_eq!(fs::read(&log).unwrap(), b"a\nb\nc\n");
+}
+
+#[test]
 fn the_tail_begins_where_it_is_told() {
     let (_state, paths, _plan) = control_plane();
     assert_eq!(tail(&paths.log("etcd-0"), 0, 2), "b\nc");
