@@ -91,13 +91,13 @@ pub async fn prepare(request: UpRequest, display: &mut Display) -> Result<Prepar
     let mut requested = request.requested;
     requested.components = requested.components.map(absolute);
     requested.cloud_controller_manager = requested.cloud_controller_manager.map(absolute);
-    let settings = requested.settle(recorded.as_ref().map(|manifest| &manifest.settings))?;
-    let versions = check_components(&settings).await?;
-    if let Some(recorded) = recorded.as_ref().and_then(|manifest| manifest.versions.as_ref()) {
-        versions.may_follow(recorded)?;
-    }
+    let (mut settings, mut versions) = judge(&requested, recorded.as_ref()).await?;
 
     let mut directory = StateDirectory::open_or_create(request.paths, &request.name)?;
+    if directory.manifest() != recorded.as_ref() {
+        // Another command ran and ended between that look and the lock, and what it left counts.
+        (settings, versions) = judge(&requested, directory.manifest()).await?;
+    }
     let paths = directory.paths().clone();
     create_directories(&paths)?;
     write_own_pid_file(&paths, false);
@@ -124,6 +124,19 @@ pub async fn prepare(request: UpRequest, display: &mut Display) -> Result<Prepar
     }
     callers::enrol_all(&plan, &paths)?;
     Ok(Prepared { directory, manifest, plan, versions, flags: request.flags, ports })
+}
+
+/// What will run, and that it may run on what is recorded.
+async fn judge(
+    requested: &Requested,
+    recorded: Option<&Manifest>,
+) -> Result<(Settings, ComponentVersions), PrepareError> {
+    let settings = requested.clone().settle(recorded.map(|manifest| &manifest.settings))?;
+    let versions = check_components(&settings).await?;
+    if let Some(recorded) = recorded.and_then(|manifest| manifest.versions.as_ref()) {
+        versions.may_follow(recorded)?;
+    }
+    Ok((settings, versions))
 }
 
 /// Tells other commands which process runs this control plane, and whether everything was ready once.
@@ -164,4 +177,72 @@ fn create_directories(paths: &StatePaths) -> Result<(), FileError> {
 /// Supervisors may be started from another working directory later.
 fn absolute(path: PathBuf) -> PathBuf {
     std::path::absolute(&path).unwrap_or(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use tempfile::TempDir;
+
+    use super::*;
+
+    /// Upstream's binaries as scripts. `first`, which one of them runs before it tells its version, comes after the manifest
+    /// was read and before the lock is taken.
+    fn components(at: &std::path::Path, first: &str) {
+        fs::create_dir(at).unwrap();
+        for (name, said) in [
+            ("etcd", "etcd Version: 3.7.3"),
+            ("kube-apiserver", "Kubernetes v1.37.2"),
+            ("kube-controller-manager", "Kubernetes v1.37.2"),
+            ("kube-scheduler", "Kubernetes v1.37.2"),
+        ] {
+            let first = if name == "etcd" { first } else { "" };
+            let script = format!("#!/bin/sh\n{first}\necho '{said}'\n");
+            durable_files::write_private(&at.join(name), script.as_bytes()).unwrap();
+            fs::set_permissions(at.join(name), fs::Permissions::from_mode(0o755)).unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn what_another_start_recorded_meanwhile_counts() {
+        let parent = TempDir::new().unwrap();
+        let place = |name: &str| parent.path().join(name);
+        let name: ClusterName = "local".parse().unwrap();
+        let requested = |etcd_members| Requested {
+            etcd_members: Some(etcd_members),
+            components: Some(place("components")),
+            ..Requested::default()
+        };
+        let other = Manifest {
+            format_version: FORMAT_VERSION,
+            name: name.clone(),
+            port_block: PortBlock::candidates("local").next().unwrap(),
+            settings: requested(1).settle(None).unwrap(),
+            versions: None,
+        };
+        let (recorded, state) = (place("recorded"), place("state"));
+        durable_files::write_private(&recorded, &serde_json::to_vec(&other).unwrap()).unwrap();
+        let paths = StatePaths::new(state.clone());
+        let manifest = paths.manifest();
+        components(
+            &place("components"),
+            &format!("mkdir -p {} && cp {} {}", state.display(), recorded.display(), manifest.display()),
+        );
+        let request = UpRequest {
+            name,
+            paths,
+            requested: requested(3),
+            extras: Extras::default(),
+            supervisors: "/nowhere".into(),
+            flags: String::new(),
+        };
+        let error = prepare(request, &mut Display::quiet()).await.unwrap_err();
+        assert!(
+            matches!(error, PrepareError::Settings(SettingsError::Unchangeable { flag: "--etcd", .. })),
+            "{error}"
+        );
+        assert_eq!(fs::read(manifest).unwrap(), fs::read(recorded).unwrap());
+    }
 }
