@@ -76,10 +76,11 @@ const REQUEST_TIMEOUT: Duration = Duration::from_mins(1);
 const DRAIN_RESERVE: Duration = Duration::from_secs(5);
 
 impl ApiserverConfiguration {
-    /// How it is supervised.
+    /// How it is supervised. kube-apiserver exits with 0 after SIGTERM, but handles it only when all its packages are
+    /// initialized (cmd/kube-apiserver/app/server.go `NewAPIServerCommand`): stopped before that, it dies of it.
     #[must_use]
     pub fn policy(&self) -> Configuration {
-        let mut policy = Configuration::new(GoodEndings::EXIT_ZERO);
+        let mut policy = Configuration::new(GoodEndings::EXIT_ZERO_OR_SIGTERM);
         policy.timings.drain_budget = self.drain_budget();
         let first = policy.timings.back_off_first.max(self.pause_after_crash);
         policy.timings.back_off_first = first;
@@ -97,5 +98,39 @@ impl ApiserverConfiguration {
     #[must_use]
     pub fn listens_at(&self) -> SocketAddr {
         SocketAddr::new(self.bind_address, self.secure_port)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use supervision::ChildEnding;
+
+    use super::*;
+
+    #[test]
+    fn an_api_server_that_is_stopped_in_its_first_moments_ends_well() {
+        let configuration = ApiserverConfiguration {
+            etcd: EtcdMembers { endpoints: Vec::new(), replicas: None },
+            bind_address: Ipv4Addr::LOCALHOST.into(),
+            secure_port: 6443,
+            advertise_address: Ipv4Addr::LOCALHOST.into(),
+            service_subnets: Vec::new(),
+            service_account_issuers: Vec::new(),
+            shutdown_delay: Duration::ZERO,
+            watch_grace: Duration::ZERO,
+            pause_after_crash: Duration::ZERO,
+            send_retry_after: false,
+            goaway_chance: None,
+            version_record: None,
+            serving_api_servers: ServingApiServers::Listed(Vec::new()),
+            jwt_authenticators: None,
+        };
+        let good = configuration.policy().good_endings;
+        assert!(good.contain(ChildEnding::Exited(0)));
+        assert!(good.contain(ChildEnding::Signalled(15)));
+        assert!(!good.contain(ChildEnding::Exited(1)));
+        assert!(!good.contain(ChildEnding::Signalled(9)));
     }
 }

@@ -16,10 +16,11 @@ pub struct GoodEndings {
 }
 
 impl GoodEndings {
-    /// Exit code 0 only: kube-apiserver, kube-scheduler.
+    /// Exit code 0 only.
     pub const EXIT_ZERO: Self = Self { codes: &[0], signals: &[] };
     /// Exit code 0 or death by SIGTERM: etcd, which kills itself with it after a clean shutdown (as PID 1 it exits
-    /// 0), and the controller managers, which do not handle it.
+    /// 0), the controller managers, which do not handle it, and kube-apiserver and kube-scheduler, which do not yet
+    /// handle it in their first moments.
     pub const EXIT_ZERO_OR_SIGTERM: Self = Self { codes: &[0], signals: &[15] };
 
     /// Whether this ending is good after a stop that was asked for.
@@ -68,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn etcd_may_die_by_sigterm_and_an_api_server_may_not() {
+    fn death_by_sigterm_is_good_only_where_it_is_listed() {
         assert!(GoodEndings::EXIT_ZERO_OR_SIGTERM.contain(ChildEnding::Signalled(15)));
         assert!(!GoodEndings::EXIT_ZERO.contain(ChildEnding::Signalled(15)));
         assert!(!GoodEndings::EXIT_ZERO_OR_SIGTERM.contain(ChildEnding::Signalled(9)));
