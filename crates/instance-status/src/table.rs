@@ -62,11 +62,19 @@ fn cells(status: &InstanceStatus, now: OffsetDateTime) -> [String; 9] {
 }
 
 fn reason(status: &InstanceStatus) -> String {
-    match &status.last_observation {
+    let mut reason = match &status.last_observation {
         Some(seen) if !status.ready && *seen != status.reason => format!("{} (saw: {seen})", status.reason),
         _ => status.reason.clone(),
+    };
+    if let Some(off) = status.details.get(LEASE_CLEARING).filter(|clearing| clearing.starts_with("off")) {
+        // Writing to a String cannot fail.
+        let _infallible = write!(reason, "; clearing of leases is {off}");
     }
+    reason
 }
+
+/// The detail by which a controller's supervisor tells that it leaves leases alone, and why.
+const LEASE_CLEARING: &str = "leaseClearing";
 
 /// The child's restarts, and the supervisor's if there were any.
 fn restarts(status: &InstanceStatus) -> String {

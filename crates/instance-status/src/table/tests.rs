@@ -78,6 +78,28 @@ fn pods_have_nodes() {
 }
 
 #[test]
+fn a_controller_whose_leases_must_expire_says_so() {
+    let controller = |details: &[(&str, &str)]| StatusDocument {
+        component: Component::KubeScheduler,
+        reason: "the child runs".into(),
+        certificates: Vec::new(),
+        details: details.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+        ..leading_etcd()
+    };
+    let row = |name: &str, details: &[(&str, &str)]| {
+        InstanceStatus::new(name, Component::KubeScheduler, "Absent", "").told_by(controller(details))
+    };
+    let off = "off: the hostname is laptop, not kube-scheduler-0: twins may share it";
+    insta::assert_snapshot!(table(
+        &[
+            row("kube-scheduler-0", &[("leaseClearing", off)]),
+            row("kube-scheduler-1", &[("leader", "false"), ("leaseHolder", "laptop_1")]),
+        ],
+        now()
+    ));
+}
+
+#[test]
 fn the_objects_have_the_fields_that_programs_rely_on() {
     let json = serde_json::to_value(rows()).unwrap();
     for row in json.as_array().unwrap() {
