@@ -7,7 +7,10 @@ use std::io::{self, IsTerminal, Write};
 
 use instance_status::InstanceStatus;
 
+use self::fold::{Folded, fold};
 use crate::views::{Process, View};
+
+mod fold;
 
 /// One instance as people see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,7 +28,8 @@ pub struct Row {
 /// Where rows go.
 pub struct Display {
     output: Box<dyn Write>,
-    terminal: bool,
+    /// How many lines it has now, if it is a terminal.
+    height: Option<fn() -> usize>,
     shown: BTreeMap<String, Row>,
     drawn_lines: usize,
 }
@@ -34,19 +38,17 @@ impl Display {
     /// On standard output, as a redrawn block if that is a terminal.
     #[must_use]
     pub fn on_stdout() -> Self {
-        Self::new(Box::new(io::stdout()), io::stdout().is_terminal())
+        Self::new(Box::new(io::stdout()), io::stdout().is_terminal().then_some(height_of_stdout))
     }
 
     /// Nowhere.
     #[must_use]
     pub fn quiet() -> Self {
-        Self::new(Box::new(io::sink()), false)
+        Self::new(Box::new(io::sink()), None)
     }
 
-    /// On any output.
-    #[must_use]
-    pub fn new(output: Box<dyn Write>, terminal: bool) -> Self {
-        Self { output, terminal, shown: BTreeMap::new(), drawn_lines: 0 }
+    fn new(output: Box<dyn Write>, height: Option<fn() -> usize>) -> Self {
+        Self { output, height, shown: BTreeMap::new(), drawn_lines: 0 }
     }
 
     /// Shows what changed.
@@ -55,9 +57,10 @@ impl Display {
         if changed.is_empty() {
             return;
         }
-        let text = if self.terminal {
-            let text = redrawn(rows, self.drawn_lines);
-            self.drawn_lines = rows.len();
+        let text = if let Some(height) = self.height {
+            let block = fold(rows, height());
+            let text = redrawn(&block, self.drawn_lines);
+            self.drawn_lines = block.lines();
             text
         } else {
             changed.iter().fold(String::new(), |text, row| text + &plain(row) + "\n")
@@ -98,6 +101,11 @@ impl Row {
         Self { name: name.to_owned(), state, ready: view.ready, detail }
     }
 
+    /// Whether nobody expects anything of it.
+    fn is_at_rest(&self) -> bool {
+        matches!(self.state.as_str(), "Stopped" | "Planned")
+    }
+
     /// The row of an instance that another process runs.
     #[must_use]
     pub fn of_status(status: &InstanceStatus) -> Self {
@@ -130,24 +138,39 @@ const STATE_WIDTH: usize = 14;
 
 /// Goes back over the lines drawn before and draws all anew. Wrapping is off meanwhile, so that the terminal cuts what
 /// is too long and the number of lines stays known.
-fn redrawn(rows: &[Row], drawn_lines: usize) -> String {
+fn redrawn(block: &Folded<'_>, drawn_lines: usize) -> String {
     let mut text = String::from("\x1b[?7l");
     if drawn_lines > 0 {
         // Writing to a String cannot fail.
         let _infallible = write!(text, "\x1b[{drawn_lines}A");
     }
-    for row in rows {
-        let mark = match (row.ready, row.state.as_str()) {
-            (true, _) => "\x1b[32m✔\x1b[0m",
-            (false, "Stopped" | "Planned") => " ",
-            (false, _) => "\x1b[33m…\x1b[0m",
+    for row in &block.rows {
+        let mark = if row.ready {
+            READY
+        } else if row.is_at_rest() {
+            " "
+        } else {
+            NOT_READY
         };
         let detail: String =
             row.detail.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect();
         let (name, state) = (&row.name, &row.state);
         let _infallible = writeln!(text, "\x1b[2K{mark} {name:NAME_WIDTH$} {state:STATE_WIDTH$} {detail}");
     }
-    text + "\x1b[?7h"
+    if let Some(others) = block.others {
+        let mark = if others.not_ready == 0 { READY } else { NOT_READY };
+        let _infallible = writeln!(text, "\x1b[2K{mark} {others}");
+    }
+    // The block drawn before may have had more lines.
+    text + "\x1b[J\x1b[?7h"
+}
+
+const READY: &str = "\x1b[32m✔\x1b[0m";
+const NOT_READY: &str = "\x1b[33m…\x1b[0m";
+
+/// A terminal that does not tell its height is taken for one that is high enough.
+fn height_of_stdout() -> usize {
+    terminal_size::terminal_size_of(io::stdout()).map_or(usize::MAX, |(_, height)| height.0.into())
 }
 
 #[cfg(test)]
@@ -174,9 +197,9 @@ mod tests {
         Row { name: name.into(), state: state.into(), ready: detail == "ready", detail: detail.into() }
     }
 
-    fn shown(terminal: bool, steps: &[&[Row]]) -> String {
+    fn shown(height: Option<fn() -> usize>, steps: &[&[Row]]) -> String {
         let recorded = Recorded::default();
-        let mut display = Display::new(Box::new(recorded.clone()), terminal);
+        let mut display = Display::new(Box::new(recorded.clone()), height);
         for rows in steps {
             display.show(rows);
         }
@@ -191,7 +214,7 @@ mod tests {
             [row("etcd-0", "Waiting", "waits for a majority (saw: nobody)"), row("etcd-1", "Planned", "")];
         let second = [first[0].clone(), row("etcd-1", "Running", "ready")];
         assert_eq!(
-            shown(false, &[&first, &first, &second]),
+            shown(None, &[&first, &first, &second]),
             "etcd-0: Waiting: waits for a majority (saw: nobody)\netcd-1: Planned\netcd-1: Running: ready\ndone\n"
         );
     }
@@ -200,9 +223,29 @@ mod tests {
     fn a_terminal_gets_the_same_lines_again() {
         let first = [row("etcd-0", "Waiting", "a\nb\x1b[31m"), row("etcd-1", "Planned", "")];
         let second = [row("etcd-0", "Running", "ready"), first[1].clone()];
-        let text = shown(true, &[&first, &second]);
+        let text = shown(Some(|| 24), &[&first, &second]);
         assert_eq!(text.matches("\x1b[2A").count(), 1, "{text:?}");
         assert_eq!(text.lines().count(), 5, "{text:?}");
         assert!(!text.contains("\x1b[31m"), "{text:?}");
+    }
+
+    #[test]
+    fn a_terminal_that_is_too_small_is_not_scrolled() {
+        let first: Vec<Row> = (0..5).map(|place| row(&format!("etcd-{place}"), "Waiting", "waits")).collect();
+        let mut second = first.clone();
+        second[4] = row("etcd-4", "Running", "ready");
+        let mut third = second.clone();
+        third[..4]
+            .clone_from_slice(&[0, 1, 2, 3].map(|place| row(&format!("etcd-{place}"), "Running", "ready")));
+        let text = shown(Some(|| 4), &[&first, &second, &third]);
+        let blocks: Vec<&str> = text.split("\x1b[?7l").skip(1).collect();
+        let [all, some, none] = blocks[..] else { panic!("{text:?}") };
+        assert_eq!(all.lines().count(), 3 + 1, "{all:?}");
+        assert!(
+            all.contains("etcd-1") && all.contains("3 more not ready") && !all.contains("etcd-2"),
+            "{all:?}"
+        );
+        assert!(some.starts_with("\x1b[3A") && some.contains("2 more not ready, 1 ready"), "{some:?}");
+        assert!(none.starts_with("\x1b[3A\x1b[2K\x1b[32m✔\x1b[0m 5 ready\n\x1b[J"), "{none:?}");
     }
 }
