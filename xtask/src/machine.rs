@@ -22,7 +22,7 @@ pub(crate) enum Purpose {
     Nodes,
     /// Run the tests.
     Tests,
-    /// Enforce network policies on nodes; installed only for whoever does.
+    /// Enforce network policies on nodes.
     Policies,
 }
 
@@ -121,31 +121,27 @@ pub(crate) fn fake_clock() -> Option<PathBuf> {
     Some(libraries.join("faketime/libfaketime.so.1")).filter(|library| library.exists())
 }
 
-/// Makes sure that all is there for the purpose. What only later purposes need is installed too where
-/// that is possible, and mentioned where it is not.
+/// Makes sure that all is there for the purpose. What only others need is neither installed nor asked for.
 pub(crate) fn prepare(purpose: Purpose, minimum_go: &str) -> Result<()> {
-    let usual = purpose.max(Purpose::Tests);
-    let wanted = || REQUIREMENTS.iter().filter(|requirement| requirement.purpose <= usual);
-    let absent = || wanted().filter(|requirement| !(requirement.present)()).collect::<Vec<_>>();
+    let absent = || wanted(purpose).filter(|requirement| !(requirement.present)()).collect::<Vec<_>>();
     let mut missing = absent();
     if !missing.is_empty() && may_install() {
         install(&missing)?;
         missing = absent();
     }
-    let (needed, later): (Vec<_>, Vec<_>) =
-        missing.into_iter().partition(|requirement| requirement.purpose <= purpose);
-    for requirement in later {
-        eprintln!("note: for later steps, {}", requirement.remedy());
-    }
-    let mut lines: Vec<String> = needed.iter().map(|requirement| requirement.remedy()).collect();
+    let mut lines: Vec<String> = missing.iter().map(|requirement| requirement.remedy()).collect();
     lines.extend(go_is_missing(minimum_go));
-    if !needed.is_empty() {
+    if !missing.is_empty() {
         lines.push("(run by root on Debian, this command installs packages itself)".to_owned());
     }
     if !lines.is_empty() {
         bail!("missing on this machine:\n  {}", lines.join("\n  "));
     }
     Ok(())
+}
+
+fn wanted(purpose: Purpose) -> impl Iterator<Item = &'static Requirement> {
+    REQUIREMENTS.iter().filter(move |requirement| requirement.purpose <= purpose)
 }
 
 impl Requirement {
@@ -235,6 +231,14 @@ mod tests {
         for requirement in &REQUIREMENTS {
             assert!(requirement.remedy().ends_with(&format!("install the package {}", requirement.package)));
         }
+    }
+
+    #[test]
+    fn whoever_starts_a_control_plane_gets_no_packages_of_tests() {
+        let packages = |purpose| wanted(purpose).map(|requirement| requirement.package).collect::<Vec<_>>();
+        assert_eq!(packages(Purpose::Build), ["build-essential", "protobuf-compiler", "libprotobuf-dev"]);
+        assert!(packages(Purpose::Tests).contains(&"libfaketime"));
+        assert!(!packages(Purpose::Tests).contains(&"clang-19"));
     }
 
     #[test]

@@ -28,7 +28,7 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let release = Release::pinned(&arguments.kubernetes)?;
-    machine::prepare(Purpose::Nodes, &release.minimum_go())?;
+    machine::prepare(Purpose::Tests, &release.minimum_go())?;
     let workspace = Workspace::read()?;
     program::run(&mut workspace.build_products("ci"))?;
     let scratch = Scratch::claim()?;
