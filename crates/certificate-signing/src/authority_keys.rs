@@ -112,9 +112,9 @@ impl AuthorityKeys {
         &self.founding
     }
 
-    /// Says that what is here is what is stored, and for how long that may be believed.
-    pub(crate) fn seen_now(&self, good_for: Duration) {
-        self.fresh_until.set(Some(Instant::now() + good_for));
+    /// Says that what is here was stored at `read_from`, before anything of it was read, and for how long that may be believed.
+    pub(crate) fn seen(&self, read_from: Instant, good_for: Duration) {
+        self.fresh_until.set(Some(read_from + good_for));
     }
 
     /// Whether others may have stored something else meanwhile: then nothing is handed out.

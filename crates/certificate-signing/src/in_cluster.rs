@@ -38,7 +38,7 @@ pub use self::addresses::{AddressError, ExternalAddress};
 use self::addresses::{Addresses, load_balancer_names};
 use self::anchor::Owner;
 use self::reports::Reports;
-use self::rotating::InRelease;
+use self::rotating::{GOOD_FOR, InRelease};
 use self::secret_store::{OpenedSecrets, SecretStore};
 use self::tend::{TendError, tend};
 use self::waits::{CallersIdentifiable, KeysOpened, OnBoard, ServiceRead};
@@ -117,6 +117,8 @@ pub(crate) async fn serve_release(
         () = stop.cancelled() => return Ok(()),
     };
     let keys = Rc::new(opened.keys);
+    // Others may have stored something else while we waited.
+    keys.seen(opened.read_from, GOOD_FOR);
     let issuing = Rc::new(Issuing::new(Rc::clone(&keys), naming, lifetimes));
     issuing.name_api_servers(learnt.clone());
     release.addresses.set_load_balancer(learnt);

@@ -6,6 +6,7 @@ mod driver;
 mod on_one_machine;
 mod planner;
 mod sighted;
+mod standing;
 mod stored;
 
 #[cfg(test)]
@@ -15,6 +16,6 @@ pub use driver::RotationSettings;
 pub(crate) use driver::{RotationPlace, Rotations};
 pub(crate) use on_one_machine::OnOneMachine;
 pub use on_one_machine::PlannedInstance;
-pub(crate) use planner::Stage;
+pub(crate) use planner::{Position, Stage};
 pub(crate) use sighted::Sighted;
 pub(crate) use stored::StoredKeys;

@@ -45,14 +45,17 @@ impl PublishedGenerations {
         serde_json::to_string(self).unwrap_or_default() + "\n"
     }
 
-    /// Whether this says more than what was published: a higher number, or the same and another wish.
+    /// Whether this says more than what was published: a higher number, or the same and another wish. A wish for what is handed
+    /// out stands: who published it has waited longer, and when it is fulfilled the number rises.
     #[must_use]
     pub fn is_ahead_of(&self, published: &[u8]) -> bool {
         let published = Self::read(published);
         let known = |set: &String| published.key_sets.get(set).copied().unwrap_or_default();
         let ahead = self.key_sets.iter().any(|(set, number)| *number > known(set));
         let behind = self.key_sets.iter().any(|(set, number)| *number < known(set));
-        !behind && (ahead || self.rewrite_stored != published.rewrite_stored)
+        let stands = published.rewrite_stored.is_some()
+            && published.rewrite_stored.as_ref() == self.key_sets.get(SharedKeySet::Encryption.name());
+        !behind && (ahead || self.rewrite_stored != published.rewrite_stored && !stands)
     }
 
     /// Whether what was published says more than this.
@@ -91,6 +94,13 @@ mod tests {
         };
         assert!(later(4, None) && later(3, Some(3)));
         assert!(!later(3, None) && !later(2, Some(2)));
+        let encryption = |rewrite_stored| PublishedGenerations {
+            key_sets: BTreeMap::from([(SharedKeySet::Encryption.name().to_owned(), 3)]),
+            rewrite_stored,
+            ..PublishedGenerations::default()
+        };
+        let takes_back = |wish| encryption(None).is_ahead_of(encryption(wish).rendered().as_bytes());
+        assert!(!takes_back(Some(3)) && takes_back(Some(2)) && !takes_back(None));
         let behind = |content: &str| published.is_behind(content.as_bytes());
         assert!(behind("{\"keySets\":{\"service-account\":4}}"));
         assert!(!behind("{\"keySets\":{\"service-account\":3,\"unknown\":9}}") && !behind("{}"));

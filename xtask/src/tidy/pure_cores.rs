@@ -22,6 +22,7 @@ pub(super) const PURE: [(&str, &str); 15] = [
         "crates/certificate-signing/src/rotation/planner",
         "a key that somebody lacks shows in some orders only",
     ),
+    ("crates/certificate-signing/src/rotation/standing", "a clock that jumps cannot be had at will"),
     ("crates/tcp-front/src/roster", "what is cut and what is not holds for every history of answers"),
     ("tests/disruption/src/model/", "a checker that cannot be made to miss a fault cannot be trusted"),
     ("crates/certificates/src/entitlement", "who may have what must not depend on the moment"),

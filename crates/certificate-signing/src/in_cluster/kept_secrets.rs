@@ -50,11 +50,12 @@ impl Release {
         let mut changed = Vec::new();
         for kept in ORDER {
             let name = kept.secret(&self.objects);
+            let known_before = contents.borrow().get(&kept).cloned();
             let found = find::<Secret>(&self.api, &name).await?;
             if let Some(secret) = &found {
                 self.adopt(keys, contents, kept, secret);
             }
-            // Read after the Secret: what another part has stored meanwhile is known here too.
+            // Read after the Secret: what another part has stored before is known here too.
             let Some(known) = contents.borrow().get(&kept).cloned() else { continue };
             let Some(mut secret) = found else {
                 store.write(kept, known).await?;
@@ -62,7 +63,12 @@ impl Release {
                 tended = Tended::Written;
                 continue;
             };
-            if !same_keys(secret.data.as_ref(), &known) {
+            // Another part may have stored something after what was read here.
+            let is_known = [Some(&known), known_before.as_ref()]
+                .into_iter()
+                .flatten()
+                .any(|known| same_keys(secret.data.as_ref(), known));
+            if !is_known {
                 changed.push(store.named(kept));
             }
             self.own(&mut secret, anchor.as_ref(), &mut tended).await?;

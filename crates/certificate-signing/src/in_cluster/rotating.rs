@@ -7,24 +7,27 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use certificates::{PublishedGenerations, Rotated, WantedKeys};
+use futures_util::future::try_join_all;
 use health_endpoints::HealthClient;
 use k8s_openapi::api::core::v1::{Pod, Secret};
 use management_api::{find, pods, replace};
 use naming_contract::{Component, labels, ports};
 use time::OffsetDateTime;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use super::secret_contents::{Contents, Data, stored_data, without_manifest};
 use super::{Release, TendError};
 use crate::AuthorityKeys;
 use crate::founding::{MANIFEST, STORED_SETS};
 use crate::kept::Kept;
-use crate::rotation::{RotationPlace, Sighted, Stage, StoredKeys};
+use crate::rotation::{Position, RotationPlace, Sighted, Stage, StoredKeys};
 
 /// How often the sets are read.
 pub(super) const REFRESH_EVERY: Duration = Duration::from_secs(10);
-/// What was read so long ago is handed out no more; less than [`InRelease::SETTLE`].
-const GOOD_FOR: Duration = Duration::from_secs(25);
+/// What was read so long ago is handed out no more; less than [`InRelease::SETTLE`]. Both are counted by steady clocks: this one
+/// from before the first of the sets is read, that one from when a stage was seen.
+pub(super) const GOOD_FOR: Duration = Duration::from_secs(25);
 /// A Pod that should be gone for so long is not asked any more: its node is dead, and it is no caller either.
 const GONE_AFTER: Duration = Duration::from_secs(60);
 
@@ -115,24 +118,27 @@ impl Release {
         contents: &RefCell<BTreeMap<Kept, Data>>,
     ) -> T {
         loop {
-            let refreshed = self.refresh_once(keys, contents).await;
-            if refreshed.is_ok() {
-                keys.seen_now(GOOD_FOR);
-            }
+            let next = Instant::now() + REFRESH_EVERY;
+            let refreshed = good_since_begun(keys, self.refresh_once(keys, contents)).await;
             // One call that fails is no trouble yet.
             let told = if keys.are_stale() { refreshed.map_err(|error| error.told()) } else { Ok(()) };
             self.reports.required("keys", told);
-            tokio::time::sleep(REFRESH_EVERY).await;
+            tokio::time::sleep_until(next).await;
         }
     }
 
+    /// All at once: one after the other they might take longer than what was read first is good.
     async fn refresh_once(
         &self,
         keys: &AuthorityKeys,
         contents: &RefCell<BTreeMap<Kept, Data>>,
     ) -> Result<(), TendError> {
-        for kept in to_refresh(keys) {
-            if let Some(secret) = find::<Secret>(&self.api, &kept.secret(&self.objects)).await? {
+        let read = async |kept: Kept| {
+            let found = find::<Secret>(&self.api, &kept.secret(&self.objects)).await?;
+            Ok::<_, TendError>((kept, found))
+        };
+        for (kept, found) in try_join_all(to_refresh(keys).into_iter().map(read)).await? {
+            if let Some(secret) = found {
                 self.adopt(keys, contents, kept, &secret);
             }
         }
@@ -156,18 +162,31 @@ impl Release {
         let Ok(stored) = reading.stored_keys(kept, data) else { return };
         let known = keys.stored(kept).map(|known| known.position());
         let position = stored.position();
-        let later = known.is_none_or(|known| {
-            (position.key, position.stage, position.generation) > (known.key, known.stage, known.generation)
-        });
+        let standing = |at: &Position| (at.key, at.stage, at.generation, at.stood);
+        let later = known.is_none_or(|known| standing(&position) > standing(&known));
         if later && stored.is_sealed(kept, keys.founding()) == Some(true) {
             let (generation, stage) = (position.generation, position.stage);
-            tracing::info!(%kept, generation, ?stage, "another replica stored a stage of its rotation");
+            // How long it has stood there already is no news to people.
+            if known.is_none_or(|known| (known.generation, known.stage) != (generation, stage)) {
+                tracing::info!(%kept, generation, ?stage, "another replica stored a stage of its rotation");
+            }
             match keys.adopt(kept, stored) {
                 Ok(()) => drop(contents.borrow_mut().insert(kept, data.clone())),
                 Err(error) => tracing::error!(%kept, ?error, "what another replica stored is of no use"),
             }
         }
     }
+}
+
+/// What is known after `reading` was good when that began, however long it took.
+async fn good_since_begun<E>(
+    keys: &AuthorityKeys,
+    reading: impl Future<Output = Result<(), E>>,
+) -> Result<(), E> {
+    let begun = Instant::now();
+    reading.await?;
+    keys.seen(begun, GOOD_FOR);
+    Ok(())
 }
 
 /// All CAs are stored in one order, the first before the others enter a stage and leave the last one: as long as it rests
@@ -228,6 +247,22 @@ mod tests {
 
     fn container(state: &Value, restarts: u32) -> Value {
         json!([{ "name": "c", "image": "i", "imageID": "i", "ready": false, "restartCount": restarts, "state": state }])
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_took_long_to_read_is_good_from_when_reading_began() {
+        let keys = AuthorityKeys::assemble(BTreeMap::new(), String::new()).unwrap();
+        let slow = async {
+            tokio::time::sleep(Duration::from_secs(20)).await;
+            Ok::<_, ()>(())
+        };
+        good_since_begun(&keys, slow).await.unwrap();
+        tokio::time::advance(Duration::from_secs(4)).await;
+        assert!(!keys.are_stale());
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert!(keys.are_stale());
+        good_since_begun(&keys, std::future::ready(Err(()))).await.unwrap_err();
+        assert!(keys.are_stale());
     }
 
     #[test]

@@ -11,6 +11,7 @@ use management_api::{Creation, ManagementApi, ManagementError, create_only, find
 use naming_contract::labels::recommended;
 use naming_contract::{Component, ReleaseObjects};
 use time::OffsetDateTime;
+use tokio::time::Instant;
 
 use super::secret_contents::{Contents, Data, pair_data, shared_data};
 use super::secret_set::{ORDER, Step, step};
@@ -37,6 +38,8 @@ pub(crate) struct SecretStore {
 pub(crate) struct OpenedSecrets {
     pub(super) keys: AuthorityKeys,
     pub(super) origin: Origin,
+    /// Before anything was read.
+    pub(super) read_from: Instant,
     /// Byte by byte, to put back what somebody deletes.
     pub(super) contents: BTreeMap<Kept, Data>,
 }
@@ -48,6 +51,7 @@ impl SecretStore {
         let mut refused_before = false;
         // Make, seal, read; and as much again for what other replicas do meanwhile.
         for _look in 0..6 {
+            let read_from = Instant::now();
             let secrets = self.read().await?;
             match step(
                 &secrets.keys().copied().collect(),
@@ -59,7 +63,7 @@ impl SecretStore {
                         .into_iter()
                         .map(|(kept, secret)| (kept, secret.data.unwrap_or_default()))
                         .collect();
-                    return Ok(OpenedSecrets { keys, origin, contents });
+                    return Ok(OpenedSecrets { keys, origin, read_from, contents });
                 }
                 Step::Seal => self.seal(&secrets, now).await?,
                 Step::Make(missing) => {

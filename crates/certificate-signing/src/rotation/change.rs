@@ -34,7 +34,7 @@ pub(crate) fn changed(
     let position = before.position();
     let next_signing_key = before.rotation.as_ref().and_then(|rotation| rotation.next_signing_key.clone());
     let mut keys = before.keys.clone();
-    let mut rotation = Rotation { key: position.key, stage: to, since: now, next_signing_key };
+    let mut rotation = Rotation { key: position.key, stage: to, since: now, counted: None, next_signing_key };
     // Retiring hands out what is in use already; so does the end after everybody has dropped the old CA.
     if to != Stage::Retiring && position.stage != Stage::Dropped {
         keys.generation += 1;

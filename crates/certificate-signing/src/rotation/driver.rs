@@ -11,10 +11,12 @@ use certificates::{Authority, PublishedGenerations, Rotated, SharedKeySet, Wante
 use health_endpoints::{RotationStatus, State, StatusBoard};
 use telemetry::error_chain;
 use time::OffsetDateTime;
+use tokio::time::Instant;
 
 use super::change::changed;
 use super::planner::{Holder, Patience, Position, Stage, Step, step};
 use super::sighted::Sighted;
+use super::standing::{Moment, Standings, ToldClock, is_news};
 use super::stored::StoredKeys;
 use crate::AuthorityKeys;
 use crate::founding::STORED_SETS;
@@ -65,6 +67,9 @@ pub(crate) struct Rotations<P> {
     /// What the board says while nothing is under way.
     at_rest: String,
     told: RefCell<BTreeMap<Rotated, String>>,
+    began: Instant,
+    standings: RefCell<Standings>,
+    clock: RefCell<ToldClock>,
 }
 
 impl<P: RotationPlace> Rotations<P> {
@@ -75,7 +80,17 @@ impl<P: RotationPlace> Rotations<P> {
         board: StatusBoard,
         at_rest: String,
     ) -> Self {
-        Self { keys, place, settings, board, at_rest, told: RefCell::default() }
+        Self {
+            keys,
+            place,
+            settings,
+            board,
+            at_rest,
+            told: RefCell::default(),
+            began: Instant::now(),
+            standings: RefCell::default(),
+            clock: RefCell::default(),
+        }
     }
 
     /// Rotates whatever is to be rotated, for ever. Dropping it is safe at any time: what is stored says how to go on.
@@ -83,11 +98,12 @@ impl<P: RotationPlace> Rotations<P> {
         loop {
             let wanted = self.place.wanted().map(|wanted| wanted.or(self.settings.wanted));
             for what in Rotated::ALL {
-                let Some(position) = self.position(what) else { continue };
+                let now = self.moment();
+                let Some(position) = self.position(what, now) else { continue };
                 let (number, waits_for) = match &wanted {
                     Ok(wanted) => {
                         let number = wanted.of(what);
-                        (number, self.advance(what, &position, number).await)
+                        (number, self.advance(what, &position, number, now).await)
                     }
                     Err(why) => (0, Some(why.clone())),
                 };
@@ -98,19 +114,29 @@ impl<P: RotationPlace> Rotations<P> {
         }
     }
 
+    fn moment(&self) -> Moment {
+        Moment { steady: self.began.elapsed(), wall: OffsetDateTime::now_utc() }
+    }
+
     /// Where the least advanced of those that are replaced together stands.
-    fn position(&self, what: Rotated) -> Option<Position> {
-        let positions = Kept::of(what).iter().filter_map(|kept| Some(self.keys.stored(*kept)?.position()));
-        let mut positions: Vec<Position> = positions.collect();
+    fn position(&self, what: Rotated, now: Moment) -> Option<Position> {
+        let patience = self.patience(what);
+        let mut standings = self.standings.borrow_mut();
+        let mut positions: Vec<Position> = Vec::new();
+        for kept in Kept::of(what) {
+            let Some(stored) = self.keys.stored(*kept).map(|stored| stored.standing()) else { continue };
+            let stood = standings.look(*kept, &stored, patience.at(stored.position.stage), now);
+            positions.push(Position { stood, ..stored.position });
+        }
         positions.sort_by_key(|position| (position.key, position.stage));
         let first = *positions.first()?;
         // Those that stand there came one after the other; one that is ahead came later still, and is not waited for.
         let there = positions.iter().filter(|it| (it.key, it.stage) == (first.key, first.stage));
-        Some(Position { since: there.filter_map(|position| position.since).max(), ..first })
+        Some(Position { stood: there.filter_map(|position| position.stood).min(), ..first })
     }
 
-    /// One step of one rotation; gives what it waits for.
-    async fn advance(&self, what: Rotated, position: &Position, wanted: u64) -> Option<String> {
+    /// One step of one rotation, which stood there `now`; gives what it waits for.
+    async fn advance(&self, what: Rotated, position: &Position, wanted: u64, now: Moment) -> Option<String> {
         // Nobody is asked for nothing.
         if position.rests(wanted) {
             return None;
@@ -135,18 +161,56 @@ impl<P: RotationPlace> Rotations<P> {
             .collect();
         let rewritten =
             sighted.iter().filter_map(|sighted| sighted.generation(PublishedGenerations::REWRITTEN)).max();
-        let now = OffsetDateTime::now_utc();
-        let stage = match step(what, position, wanted, &holders, rewritten, now, self.patience(what)) {
+        let patience = self.patience(what);
+        let stage = match step(what, position, wanted, &holders, rewritten, self.as_told(now), patience) {
             Step::Rest => return None,
-            Step::Wait(what) => return Some(what),
+            Step::Wait(whom) => {
+                self.store_count(what, position).await;
+                return Some(whom);
+            }
             Step::Enter(stage) => stage,
         };
+        let now = OffsetDateTime::now_utc();
         for kept in Kept::of(what) {
             if let Err(why) = self.enter(*kept, position, stage, now).await {
                 return Some(why);
             }
         }
         None
+    }
+
+    /// A moment as it is told to people.
+    fn as_told(&self, moment: Moment) -> OffsetDateTime {
+        let (now, jump) = self.clock.borrow_mut().now(moment);
+        if let Some(by) = jump {
+            tracing::warn!(%by, "this machine's clock was set, or it slept: a rotation counts the time that was seen to pass");
+        }
+        now
+    }
+
+    /// Stores now and then how long a stage has stood, for whoever goes on after this process.
+    async fn store_count(&self, what: Rotated, position: &Position) {
+        let Some(stood) = position.stood else { return };
+        let wait = self.patience(what).at(position.stage);
+        for kept in Kept::of(what) {
+            let Some(before) = self.keys.stored(*kept) else { continue };
+            let stored = before.position();
+            let counted = stored.stood.unwrap_or_default();
+            if (stored.key, stored.stage) != (position.key, position.stage) || !is_news(stood, counted, wait)
+            {
+                continue;
+            }
+            let now = OffsetDateTime::now_utc();
+            let Some(after) = before.counted(*kept, self.keys.founding(), stood, now) else { continue };
+            let stored = match self.place.store(*kept, &before, &after).await {
+                Ok(()) => self.keys.adopt(*kept, after).map_err(|error| format!("{error:?}")),
+                // What another replica has counted is read like its stages.
+                Err(why) => Err(why),
+            };
+            if let Err(why) = stored {
+                tracing::debug!(%kept, why, "how long its rotation has waited is not stored; tried again");
+            }
+        }
     }
 
     /// Stores one of those that are replaced together, unless it is ahead: an earlier try, or another replica, ended there.
@@ -184,7 +248,6 @@ impl<P: RotationPlace> Rotations<P> {
 
     /// What everybody is told.
     pub(crate) fn published(&self) -> PublishedGenerations {
-        let now = OffsetDateTime::now_utc();
         let generation = |kept| self.keys.stored(kept).map(|stored| stored.position().generation);
         let sets = STORED_SETS.into_iter().map(|set| (set.name().to_owned(), Kept::Shared(set)));
         let cluster_signing = SharedKeySet::ClusterSigning.name().to_owned();
@@ -204,14 +267,14 @@ impl<P: RotationPlace> Rotations<P> {
                 .filter_map(|it| Some((it.name().to_owned(), self.keys.authority(it)?.fingerprint.clone())))
                 .collect(),
             rewrite_stored: self
-                .position(Rotated::Encryption)
-                .and_then(|position| position.asks_to_rewrite(now, patience)),
+                .position(Rotated::Encryption, self.moment())
+                .and_then(|position| position.asks_to_rewrite(patience)),
         }
     }
 
     /// On the board always, in the log when it is news.
     fn tell(&self, what: Rotated, wanted: u64, waits_for: Option<String>) {
-        let Some(position) = self.position(what) else { return };
+        let Some(position) = self.position(what, self.moment()) else { return };
         let under_way = waits_for.is_some() || !position.rests(wanted);
         let stage = position.told(what);
         let line = match &waits_for {
@@ -247,3 +310,6 @@ impl<P: RotationPlace> Rotations<P> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -27,13 +27,14 @@ pub(crate) enum Stage {
     Dropped,
 }
 
-/// Where the rotation of a set stands, and since when. A founding has no beginning.
+/// Where the rotation of a set stands, and for how long. A founding has no beginning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Position {
     /// The number of the key that was in use when the rotation began, from 1.
     pub(crate) key: u64,
     pub(crate) stage: Stage,
-    pub(crate) since: Option<OffsetDateTime>,
+    /// Time that was seen to pass, whatever the machine's clock says of it.
+    pub(crate) stood: Option<Duration>,
     /// What is handed out.
     pub(crate) generation: u64,
 }
@@ -84,13 +85,30 @@ impl Position {
     }
 
     /// The generation with which every stored object must be written before the old key goes; none while that is not so.
-    pub(crate) fn asks_to_rewrite(&self, now: OffsetDateTime, patience: Patience) -> Option<u64> {
-        let due = self.stage == Stage::Retiring && left(self.since, patience.overlap, now).is_none();
+    pub(crate) fn asks_to_rewrite(&self, patience: Patience) -> Option<u64> {
+        let due = self.stage == Stage::Retiring && self.left(patience.overlap).is_none();
         due.then_some(self.generation)
+    }
+
+    /// What is left of a wait at this stage; none when it is over.
+    fn left(&self, wait: Duration) -> Option<Duration> {
+        wait.checked_sub(self.stood?).filter(|left| !left.is_zero())
     }
 }
 
-/// What to do next. `rewritten` is the highest generation with which all stored objects are said to be written.
+impl Patience {
+    /// How long a stage lasts at least, however fast everybody confirms.
+    pub(crate) fn at(&self, stage: Stage) -> Duration {
+        match stage {
+            Stage::Introduced => self.known,
+            Stage::Retiring => self.overlap,
+            Stage::Settled | Stage::Used | Stage::Dropped => Duration::ZERO,
+        }
+    }
+}
+
+/// What to do next. `rewritten` is the highest generation with which all stored objects are said to be written; `now` is told to
+/// people and decides nothing.
 pub(crate) fn step(
     what: Rotated,
     position: &Position,
@@ -103,15 +121,17 @@ pub(crate) fn step(
     if position.rests(wanted) {
         return Step::Rest;
     }
-    if let Some(left) = left(position.since, patience.settle, now) {
-        return Step::Wait(format!("other replicas to read what was stored, {left}"));
+    if let Some(left) = position.left(patience.settle) {
+        return Step::Wait(format!("other replicas to read what was stored, {}", until(now + left)));
     }
     match position.stage {
         Stage::Settled => Step::Enter(Stage::Introduced),
         Stage::Introduced => confirmed(what, position, holders).unwrap_or_else(|| {
             // Those of ours first: whom an operator must look after he should hear of at once.
-            match left(position.since, patience.known, now) {
-                Some(left) => Step::Wait(format!("clients outside to trust the next CA, {left}")),
+            match position.left(patience.known) {
+                Some(left) => {
+                    Step::Wait(format!("clients outside to trust the next CA, {}", until(now + left)))
+                }
                 None => Step::Enter(Stage::Used),
             }
         }),
@@ -129,13 +149,13 @@ fn retire(
     now: OffsetDateTime,
     patience: Patience,
 ) -> Step {
-    if let Some(left) = left(position.since, patience.overlap, now) {
+    if let Some(left) = position.left(patience.overlap) {
         let whom = match what {
             Rotated::ServiceAccount => "tokens of the old key to run out",
             Rotated::Encryption => "requests that may still write with the old key",
             Rotated::CertificateAuthorities => "certificates of the old CA outside to be replaced",
         };
-        return Step::Wait(format!("{whom}, {left}"));
+        return Step::Wait(format!("{whom}, {}", until(now + left)));
     }
     if what == Rotated::Encryption && rewritten.is_none_or(|written| written < position.generation) {
         return Step::Wait("cluster-bootstrap to write every Secret anew".to_owned());
@@ -148,11 +168,9 @@ fn retire(
     confirmed(what, position, holders).unwrap_or(Step::Enter(next))
 }
 
-/// When `span` since `since` is over, for people; none when it is. A clock that was set back prolongs it.
-fn left(since: Option<OffsetDateTime>, span: Duration, now: OffsetDateTime) -> Option<String> {
-    let until = since? + span;
-    // Whole seconds: nothing else is worth a line in the log.
-    (now < until).then(|| format!("until {}", until.replace_nanosecond(0).unwrap_or(until)))
+/// Whole seconds: nothing else is worth a line in the log.
+fn until(end: OffsetDateTime) -> String {
+    format!("until {}", end.replace_nanosecond(0).unwrap_or(end))
 }
 
 /// The wait for who has not confirmed what is handed out; none when everybody has.

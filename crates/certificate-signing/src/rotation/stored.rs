@@ -2,12 +2,14 @@
 //! Refuses one that was changed by hand, or that is another control plane's.
 
 use std::fmt;
+use std::time::Duration;
 
 use certificates::{SharedKeySet, SharedKeys, sha256_hex};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use super::planner::{Position, Stage};
+use super::standing::Stored;
 use crate::founding::json;
 use crate::kept::Kept;
 
@@ -30,11 +32,24 @@ pub(crate) struct StoredKeys {
 pub(crate) struct Rotation {
     pub(crate) key: u64,
     pub(crate) stage: Stage,
+    /// When the stage was entered, by the clock of whoever stored it.
     #[serde(with = "time::serde::rfc3339")]
     pub(crate) since: OffsetDateTime,
+    /// What was seen to pass since; none was stored yet of a stage that is young.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) counted: Option<Counted>,
     /// The private key that will sign, PEM; a CA's certificate for it is the last of the bundle. With nobody else before it does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) next_signing_key: Option<String>,
+}
+
+/// How much of a wait was seen to pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Counted {
+    pub(crate) seconds: u64,
+    /// When that was stored, by the clock of whoever did it.
+    #[serde(with = "time::serde::rfc3339")]
+    pub(crate) at: OffsetDateTime,
 }
 
 impl StoredKeys {
@@ -71,14 +86,35 @@ impl StoredKeys {
         self.seal.as_ref().map(|seal| self.rotation.is_some() && *seal == self.seal_for(kept, founding))
     }
 
+    /// Where it stands, and for how long as far as that is stored.
     pub(crate) fn position(&self) -> Position {
         let generation = self.keys.generation;
         match &self.rotation {
             Some(rotation) => {
-                Position { key: rotation.key, stage: rotation.stage, since: Some(rotation.since), generation }
+                let stood = Duration::from_secs(rotation.counted.map_or(0, |counted| counted.seconds));
+                Position { key: rotation.key, stage: rotation.stage, stood: Some(stood), generation }
             }
-            None => Position { key: 1, stage: Stage::Settled, since: None, generation },
+            None => Position { key: 1, stage: Stage::Settled, stood: None, generation },
         }
+    }
+
+    /// The same, and when that was stored.
+    pub(crate) fn standing(&self) -> Stored {
+        let at = |rotation: &Rotation| rotation.counted.map_or(rotation.since, |counted| counted.at);
+        Stored { position: self.position(), at: self.rotation.as_ref().map(at) }
+    }
+
+    /// At the same stage, for so long; none as founded.
+    pub(crate) fn counted(
+        &self,
+        kept: Kept,
+        founding: &str,
+        stood: Duration,
+        now: OffsetDateTime,
+    ) -> Option<Self> {
+        let mut rotation = self.rotation.clone()?;
+        rotation.counted = Some(Counted { seconds: stood.as_secs(), at: now });
+        Some(Self::sealed(kept, self.keys.clone(), rotation, founding))
     }
 
     /// Binds the content to the set and to the control plane. It keeps mistakes out, not whoever may write here: he
