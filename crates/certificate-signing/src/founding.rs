@@ -1,15 +1,16 @@
 //! Making the four CAs and the shared keys, once in a control plane's life, and what says that a set is whole.
-//! Refuses to look at what is there.
+//! Refuses to look at what is there, and to make a CA by a clock that cannot be right.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use certificates::{Authority, BACKDATED, SharedKeySet, SharedKeys, sha256_hex};
+use certificates::{Authority, SharedKeySet, SharedKeys, sha256_hex};
 use rcgen::{BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, KeyPair, KeyUsagePurpose};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
+use time::macros::datetime;
 
 use crate::kept::Kept;
 use crate::rotation::encryption_name;
@@ -17,6 +18,13 @@ use crate::{MakeError, StateError};
 
 /// Ten years of 365 days.
 const AUTHORITY_LIFETIME: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+/// A machine may come up with its clock a time zone ahead, and have it set right a moment after the founding. A clock that is
+/// behind by less still makes leaves that live for two of their three days; with a longer span leaves would be signed that
+/// everybody with a right clock takes for expired.
+const AUTHORITY_BACKDATED: Duration = Duration::from_secs(24 * 3600);
+/// This source is younger, so a clock that says less is wrong: most of all that of a machine without one, which begins in 1970.
+/// Moved on with releases; a constant, since the time of a build would make each build another.
+const CLOCK_SAYS_AT_LEAST: OffsetDateTime = datetime!(2026-11-22 0:00 UTC);
 /// The one format there is.
 pub(crate) const FORMAT_VERSION: u32 = 1;
 /// Says what belongs into the directory.
@@ -78,12 +86,16 @@ pub(crate) fn found(now: OffsetDateTime) -> Result<Vec<(String, Vec<u8>)>, State
     Ok(files)
 }
 
-/// A new CA with this number, from 1: certificate and key, PEM.
+/// A new CA with this number, from 1: certificate and key, PEM. A CA lives for years by the clock of this moment, so one that is
+/// wrong for certain is an error.
 pub(crate) fn found_authority(
     authority: Authority,
     number: u64,
     now: OffsetDateTime,
 ) -> Result<(String, String), MakeError> {
+    if now < CLOCK_SAYS_AT_LEAST {
+        return Err(MakeError::Clock { now, at_least: CLOCK_SAYS_AT_LEAST });
+    }
     new_authority(authority, number, now)
         .map_err(|source| MakeError::Key { what: format!("the {authority} CA"), source })
 }
@@ -109,7 +121,7 @@ fn new_authority(
     parameters.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     parameters.key_usages =
         vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign, KeyUsagePurpose::DigitalSignature];
-    parameters.not_before = now - BACKDATED;
+    parameters.not_before = now - AUTHORITY_BACKDATED;
     parameters.not_after = now + AUTHORITY_LIFETIME;
     let certificate = parameters.self_signed(&key)?;
     Ok((certificate.pem(), key.serialize_pem()))

@@ -31,11 +31,13 @@ pub struct Issuing {
 #[derive(Debug, thiserror::Error)]
 pub enum IssueError {
     /// The CA begins in the future.
-    #[error("this machine's clock says {now}, but the CA began at {began}: set the clock right")]
+    #[error(
+        "this machine's clock says {now}, but the CA is valid from {began}: set the clock right; if it is right, the CA was made while the clock was ahead: wait until then, or found the control plane anew"
+    )]
     ClockIsBehind {
         /// What the clock says.
         now: OffsetDateTime,
-        /// When the CA began.
+        /// When the CA begins.
         began: OffsetDateTime,
     },
     /// The CA is over.

@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 
 use durable_files::FileError;
+use time::OffsetDateTime;
 
 /// Why the CA keys cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -79,6 +80,16 @@ pub enum MakeError {
         /// Why.
         #[source]
         source: rcgen::Error,
+    },
+    /// The clock cannot be right.
+    #[error(
+        "cannot make a CA: this machine's clock says {now}, and this version was made after {at_least}: set the clock right"
+    )]
+    Clock {
+        /// What the clock says.
+        now: OffsetDateTime,
+        /// What a right clock says at least.
+        at_least: OffsetDateTime,
     },
     /// The system gives no random bytes.
     #[error("cannot make an encryption key: the system gives no random bytes")]

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use certificate_signing::{
-    AuthorityKeys, IssueError, Issuing, Lifetimes, Origin, StateError, publish_bundles,
+    AuthorityKeys, IssueError, Issuing, Lifetimes, MakeError, Origin, StateError, publish_bundles,
 };
 use certificates::{Authority, NamingSettings, Profile, Requester};
 use time::OffsetDateTime;
@@ -176,6 +176,19 @@ fn a_set_of_a_later_version_is_left_alone() {
 }
 
 #[test]
+fn nothing_is_founded_by_a_clock_that_cannot_be_right() {
+    let root = tempfile::tempdir().unwrap();
+    let directory = root.path().join("authority");
+    let refused = AuthorityKeys::open_or_found(&directory, OffsetDateTime::UNIX_EPOCH).unwrap_err();
+    assert!(matches!(refused, StateError::Make(MakeError::Clock { .. })), "{refused:?}");
+    let told = refused.to_string();
+    assert!(told.contains("1970-01-01") && told.contains("set the clock right"), "{told}");
+    assert!(!directory.exists());
+    let (_keys, origin) = AuthorityKeys::open_or_found(&directory, NOW).unwrap();
+    assert_eq!(origin, Origin::Founded);
+}
+
+#[test]
 fn nothing_is_signed_while_the_clock_cannot_be_right() {
     let (_root, directory) = founded();
     let issuing = Issuing::new(
@@ -187,11 +200,12 @@ fn nothing_is_signed_while_the_clock_cannot_be_right() {
     let requester = Requester { instance: "etcd-0", names: &[] };
     let contents = issuing.preview(Profile::EtcdServer, requester).unwrap().contents;
     let issue = |now| issuing.issue(Profile::EtcdServer, &contents, &key, now);
-    let behind = issue(NOW - time::Duration::hours(1)).unwrap_err();
-    assert!(
-        matches!(behind, IssueError::ClockIsBehind { .. }) && behind.to_string().contains("clock"),
-        "{behind}"
-    );
+    let behind = issue(NOW - time::Duration::hours(25)).unwrap_err();
+    assert!(matches!(behind, IssueError::ClockIsBehind { .. }), "{behind}");
+    for cause in ["set the clock right", "the CA was made while the clock was ahead"] {
+        assert!(behind.to_string().contains(cause), "{behind}");
+    }
+    issue(NOW - time::Duration::hours(23)).unwrap();
     let ahead = issue(NOW + time::Duration::days(3651)).unwrap_err();
     assert!(
         matches!(ahead, IssueError::AuthorityExpired { .. }) && ahead.to_string().contains("clock"),
