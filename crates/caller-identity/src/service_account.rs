@@ -3,6 +3,7 @@
 
 mod claims;
 mod decision;
+mod issuers;
 mod observed;
 mod published_keys;
 mod refusal;
@@ -64,7 +65,7 @@ impl ServiceAccountCallers {
     /// Whether callers could be identified now: asks everything that a token makes it ask, about our own Pod
     /// `own_pod`. An error names what cannot be read; 403 in it means that a right is missing.
     pub async fn rehearse(&self, own_pod: &str) -> Result<(), Unavailable> {
-        self.keys.find(None).await?;
+        self.keys.find(None, OffsetDateTime::now_utc()).await?;
         find::<Pod>(&self.api, own_pod).await?;
         let own_account = self.objects.component(Component::CertificateAuthority);
         find::<ServiceAccount>(&self.api, &own_account).await?;
@@ -82,11 +83,11 @@ impl ServiceAccountCallers {
     async fn prove(&self, bearer: &str, now: OffsetDateTime) -> Result<Caller, Unidentified> {
         let token = UnverifiedToken::parse(bearer)?;
         let published =
-            self.keys.find(Some(&token.key_id)).await.map_err(|error| unavailable(&error.into()))?;
+            self.keys.find(Some(&token), now).await.map_err(|error| unavailable(&error.into()))?;
         let Some(key) = published.key else { return Err(TokenRefusal::KeyUnknown.into()) };
         key.verify(&token)?;
         let expected = Expected {
-            issuer: &published.issuer,
+            issuers: &published.issuers,
             audience: &self.audience,
             namespace: self.api.namespace(),
             objects: &self.objects,

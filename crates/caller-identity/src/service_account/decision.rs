@@ -6,15 +6,16 @@ use time::OffsetDateTime;
 
 use super::TokenRefusal;
 use super::claims::{Claims, ObjectReference};
+use super::issuers::Issuers;
 use super::observed::{ObservedPod, ObservedServiceAccount};
 
 /// How far clocks may differ, in seconds; Kubernetes' own (go-jose `DefaultLeeway`, `pkg/serviceaccount/claims.go`).
-const LEEWAY: i64 = 60;
+pub(super) const LEEWAY: i64 = 60;
 
 /// What a token of this release must say.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Expected<'a> {
-    pub(super) issuer: &'a str,
+    pub(super) issuers: &'a Issuers,
     pub(super) audience: &'a str,
     pub(super) namespace: &'a str,
     pub(super) objects: &'a ReleaseObjects,
@@ -37,8 +38,8 @@ pub(super) fn judge_claims<'a>(
     let now = now.unix_timestamp();
     let account = &claims.kubernetes.service_account;
     let namespace = &claims.kubernetes.namespace;
-    if claims.issuer != expected.issuer {
-        let (found, expected) = (claims.issuer.clone(), expected.issuer.to_owned());
+    if !expected.issuers.made(claims) {
+        let (found, expected) = (claims.issuer.clone(), expected.issuers.present().to_owned());
         return Err(TokenRefusal::Issuer { found, expected });
     }
     if !claims.audience.is_exactly(expected.audience) {

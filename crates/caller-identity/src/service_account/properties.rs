@@ -15,6 +15,7 @@ use time::OffsetDateTime;
 use super::TokenRefusal;
 use super::claims::{Claims, UnverifiedToken};
 use super::decision::{Expected, judge_claims, judge_observed};
+use super::issuers::Issuers;
 use super::observed::{ObservedPod, ObservedServiceAccount};
 use super::signature::KeySet;
 
@@ -136,8 +137,9 @@ impl World {
     fn judge(&self) -> Result<Component, TokenRefusal> {
         let claims: Claims = serde_json::from_value(self.claims.clone()).unwrap();
         let objects = ReleaseObjects::of("demo");
+        let issuers = Issuers::of(ISSUER.to_owned());
         let expected =
-            Expected { issuer: ISSUER, audience: AUDIENCE, namespace: "tenants", objects: &objects };
+            Expected { issuers: &issuers, audience: AUDIENCE, namespace: "tenants", objects: &objects };
         let now = OffsetDateTime::from_unix_timestamp(NOW).unwrap();
         let claimed = judge_claims(&claims, &expected, now)?;
         judge_observed(claimed, self.pod.as_ref(), self.account.as_ref(), now)?;

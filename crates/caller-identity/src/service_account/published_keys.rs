@@ -1,22 +1,25 @@
 //! The management cluster's issuer and its public keys, read from its API and kept for a short while.
-//! Refuses to be made to ask often: neither unknown key ids nor an API that is away cause more than a few questions.
+//! Refuses to be made to ask often: neither unknown key ids and issuers nor an API that is away cause more than a few questions.
 
 use std::time::Duration;
 
 use management_api::ManagementApi;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use time::OffsetDateTime;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
+use super::claims::UnverifiedToken;
+use super::issuers::Issuers;
 use super::signature::{KeySet, VerifyingKey};
 
 /// Which issuer signs.
 const DISCOVERY: &str = "/.well-known/openid-configuration";
 /// Its keys.
 const KEYS: &str = "/openid/v1/jwks";
-/// An unknown key id causes a question at most so often: whoever sends made-up tokens must not make us load the API.
-const UNKNOWN_KEY_AFTER: Duration = Duration::from_secs(10);
+/// An unknown key id or issuer causes a question at most so often: whoever sends made-up tokens must not make us load the API.
+const UNKNOWN_AFTER: Duration = Duration::from_secs(10);
 /// A key that was withdrawn is forgotten after this.
 const KEPT_FOR: Duration = Duration::from_secs(5 * 60);
 /// An API that did not answer is not asked again before this.
@@ -40,15 +43,15 @@ struct Known {
 
 #[derive(Debug)]
 struct Published {
-    issuer: String,
+    issuers: Issuers,
     keys: KeySet,
     read_at: Instant,
 }
 
-/// The issuer, and the key that was looked for, if it is published.
+/// The issuers, and the key that was looked for, if it is published.
 #[derive(Debug)]
 pub(super) struct FoundKey {
-    pub(super) issuer: String,
+    pub(super) issuers: Issuers,
     pub(super) key: Option<VerifyingKey>,
 }
 
@@ -82,20 +85,34 @@ impl PublishedKeys {
         Self { api, known: Mutex::default() }
     }
 
-    /// The issuer and the key with this id; asks the API if what is known is too old for the question.
-    pub(super) async fn find(&self, id: Option<&str>) -> Result<FoundKey, PublishedKeysError> {
+    /// The issuers and the key by which a token claims to be signed; asks the API if what is known is too old for the question.
+    pub(super) async fn find(
+        &self,
+        token: Option<&UnverifiedToken<'_>>,
+        now: OffsetDateTime,
+    ) -> Result<FoundKey, PublishedKeysError> {
+        let key = |published: &Published| published.keys.find(&token?.key_id);
         let mut known = self.known.lock().await;
-        let has_key = |published: &Published| id.is_none_or(|id| published.keys.find(id).is_some());
-        let age_and_has_key =
-            known.published.as_ref().map(|published| (published.read_at.elapsed(), has_key(published)));
-        if must_ask(age_and_has_key) {
+        let explains = |published: &Published| {
+            token.is_none_or(|token| key(published).is_some() && published.issuers.made(&token.claims))
+        };
+        let age_and_explains =
+            known.published.as_ref().map(|published| (published.read_at.elapsed(), explains(published)));
+        if must_ask(age_and_explains) {
             if let Some((at, why)) = &known.failure
                 && at.elapsed() < FAILURE_KEPT_FOR
             {
                 return Err(PublishedKeysError::JustNow(why.clone()));
             }
             match self.ask().await {
-                Ok(published) => *known = Known { published: Some(published), failure: None },
+                Ok((issuer, keys)) => {
+                    let issuers = match known.published.take() {
+                        Some(before) => before.issuers.then(issuer, now),
+                        None => Issuers::of(issuer),
+                    };
+                    let published = Some(Published { issuers, keys, read_at: Instant::now() });
+                    *known = Known { published, failure: None };
+                }
                 Err(error) => {
                     known.failure = Some((Instant::now(), error.to_string()));
                     return Err(error);
@@ -104,15 +121,14 @@ impl PublishedKeys {
         }
         let published = known.published.as_ref();
         Ok(FoundKey {
-            issuer: published.map(|published| published.issuer.clone()).unwrap_or_default(),
-            key: published.zip(id).and_then(|(published, id)| published.keys.find(id)),
+            issuers: published.map(|published| published.issuers.clone()).unwrap_or_default(),
+            key: published.and_then(key),
         })
     }
 
-    async fn ask(&self) -> Result<Published, PublishedKeysError> {
+    async fn ask(&self) -> Result<(String, KeySet), PublishedKeysError> {
         let Discovery { issuer } = self.read(DISCOVERY).await?;
-        let keys = self.read(KEYS).await?;
-        Ok(Published { issuer, keys, read_at: Instant::now() })
+        Ok((issuer, self.read(KEYS).await?))
     }
 
     async fn read<T: DeserializeOwned>(&self, path: &'static str) -> Result<T, PublishedKeysError> {
@@ -127,23 +143,106 @@ impl PublishedKeys {
     }
 }
 
-/// Whether the API must be asked before a question about a key can be answered: `known` is how old the keys are and
-/// whether the wanted one is among them.
+/// Whether the API must be asked before a question about a token can be answered: `known` is how old what is known is, and
+/// whether the token's key and issuer are among it.
 fn must_ask(known: Option<(Duration, bool)>) -> bool {
-    known.is_none_or(|(age, has_key)| age >= if has_key { KEPT_FOR } else { UNKNOWN_KEY_AFTER })
+    known.is_none_or(|(age, explains)| age >= if explains { KEPT_FOR } else { UNKNOWN_AFTER })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::cell::{Cell, RefCell};
+    use std::rc::Rc;
+
+    use http_serving::{Limits, Request, respond, serve};
+    use management_api::ManagementArguments;
+    use serde_json::json;
+    use tokio::net::TcpListener;
+    use tokio::task::LocalSet;
+    use tokio_util::sync::CancellationToken;
+
+    use super::super::claims::Algorithm;
     use super::*;
 
     #[test]
-    fn unknown_key_ids_cause_a_question_at_most_every_ten_seconds() {
+    fn what_is_unknown_causes_a_question_at_most_every_ten_seconds() {
         let seconds = Duration::from_secs;
         assert!(must_ask(None));
         assert!(!must_ask(Some((seconds(9), false))));
         assert!(must_ask(Some((seconds(10), false))));
         assert!(!must_ask(Some((seconds(299), true))));
         assert!(must_ask(Some((seconds(300), true))));
+    }
+
+    fn token(issuer: &str, not_before: i64) -> UnverifiedToken<'static> {
+        let account = json!({ "name": "demo-etcd", "uid": "1" });
+        let claims = json!({
+            "iss": issuer, "sub": "s", "aud": "a", "exp": not_before + 3600, "nbf": not_before,
+            "kubernetes.io": { "namespace": "n", "serviceaccount": account },
+        });
+        UnverifiedToken {
+            algorithm: Algorithm::Rs256,
+            key_id: "one".to_owned(),
+            claims: serde_json::from_value(claims).unwrap(),
+            signed: "",
+            signature: Vec::new(),
+        }
+    }
+
+    /// A fake API that publishes one key and what is in `issuer`, and counts how often it is asked for that.
+    async fn against(
+        issuer: Rc<RefCell<&'static str>>,
+        asked: Rc<Cell<usize>>,
+        test: impl AsyncFnOnce(PublishedKeys),
+    ) {
+        mutual_tls::install_provider();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let credentials = tempfile::tempdir().unwrap();
+        for (file, content) in [("namespace", "tenants"), ("token", "t"), ("ca.crt", "")] {
+            durable_files::write_private(&credentials.path().join(file), content.as_bytes()).unwrap();
+        }
+        let arguments = ManagementArguments {
+            management_api_server: Some(format!("http://{}", listener.local_addr().unwrap())),
+            management_credentials: credentials.path().to_owned(),
+        };
+        let handler = move |request: Request| {
+            let body = if request.path == DISCOVERY {
+                asked.set(asked.get() + 1);
+                json!({ "issuer": *issuer.borrow() })
+            } else {
+                json!({ "keys": [{ "use": "sig", "kty": "RSA", "kid": "one", "n": "AQAB", "e": "AQAB" }] })
+            };
+            std::future::ready(respond(http::StatusCode::OK, "application/json", body.to_string()))
+        };
+        let stop = CancellationToken::new();
+        let serving = serve(listener, None, Limits::default(), handler, stop.clone());
+        let testing = async {
+            test(PublishedKeys::new(arguments.connect().unwrap())).await;
+            stop.cancel();
+        };
+        LocalSet::new().run_until(async { tokio::join!(serving, testing) }).await;
+    }
+
+    #[tokio::test]
+    async fn another_issuer_is_noticed_by_its_first_token_and_the_earlier_one_stays_good_for_what_it_made() {
+        let (issuer, asked) = (Rc::new(RefCell::new("old")), Rc::new(Cell::new(0)));
+        against(Rc::clone(&issuer), Rc::clone(&asked), async |keys| {
+            let now = OffsetDateTime::now_utc();
+            let (before, after) = (now.unix_timestamp(), now.unix_timestamp() + 100);
+            let believed = async |token: UnverifiedToken<'static>| {
+                let found = keys.find(Some(&token), now).await.unwrap();
+                found.key.is_some() && found.issuers.made(&token.claims)
+            };
+            assert!(believed(token("old", before)).await && asked.get() == 1);
+            *issuer.borrow_mut() = "new";
+            assert!(!believed(token("new", after)).await && asked.get() == 1);
+            tokio::time::pause();
+            tokio::time::advance(UNKNOWN_AFTER).await;
+            tokio::time::resume();
+            assert!(believed(token("new", after)).await && asked.get() == 2);
+            assert!(believed(token("old", before)).await && !believed(token("old", after)).await);
+            assert_eq!(asked.get(), 2, "nobody makes us ask more often");
+        })
+        .await;
     }
 }

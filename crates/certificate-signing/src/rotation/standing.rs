@@ -13,7 +13,7 @@ use crate::kept::Kept;
 /// tokens have one part to spare: those that kubelet renews are 24 h old at most.
 const PARTS: u32 = 25;
 /// Nothing is stored more often, unless the wait is over.
-const STORED_EVERY: Duration = Duration::from_secs(60);
+const STORED_EVERY: Duration = Duration::from_secs(5);
 /// A clock that is disciplined does not leave the steady one by more.
 const JUMP: time::Duration = time::Duration::minutes(1);
 
@@ -190,7 +190,9 @@ mod tests {
     fn a_count_is_stored_now_and_then_and_when_the_wait_is_over() {
         assert!(!is_news(59 * MINUTE, Duration::ZERO, WAIT) && is_news(HOUR, Duration::ZERO, WAIT));
         assert!(is_news(WAIT, 24 * HOUR, WAIT) && !is_news(2 * WAIT, WAIT, WAIT));
-        assert!(!is_news(MINUTE / 2, Duration::ZERO, MINUTE) && is_news(MINUTE, Duration::ZERO, MINUTE));
+        assert!(
+            !is_news(MINUTE / 15, Duration::ZERO, MINUTE) && is_news(MINUTE / 12, Duration::ZERO, MINUTE)
+        );
         assert!(!is_news(MINUTE, Duration::ZERO, Duration::ZERO));
     }
 
