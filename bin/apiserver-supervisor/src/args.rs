@@ -109,6 +109,15 @@ pub(crate) struct ApiserverArguments {
         conflicts_with = "serving_api_servers"
     )]
     api_server_replicas: Option<ReplicaName>,
+    /// Name and port behind which the supervisors of all API servers are, ready or not: while one of these tells an older minor
+    /// version, it is not written down that all of them have run a newer one
+    #[arg(
+        long,
+        env = "PILOTHOUSE_API_SERVER_SUPERVISORS",
+        value_name = "HOST:PORT",
+        conflicts_with = "serving_api_servers"
+    )]
+    api_server_supervisors: Option<ReplicaName>,
     /// File with a JSON list: the entries of the `jwt` list of Kubernetes' authentication configuration; changes are taken up
     #[arg(long, env = "PILOTHOUSE_JWT_AUTHENTICATORS", value_name = "FILE")]
     jwt_authenticators: Option<PathBuf>,
@@ -135,6 +144,7 @@ impl ApiserverArguments {
                 }
                 None => ServingApiServers::Listed(self.serving_api_servers),
             },
+            api_server_supervisors: self.api_server_supervisors,
             etcd: EtcdMembers { endpoints: self.etcd_endpoints, replicas: self.etcd_members },
             bind_address: self.bind_address,
             secure_port: self.secure_port,

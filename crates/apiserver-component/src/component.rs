@@ -10,6 +10,7 @@ use certificates::{Authority, Profile};
 use component_flags::{Release, kube_apiserver};
 use component_runtime::{Context, RuntimeError};
 use conditions::{Pace, Progress, Silent, wait_for};
+use health_endpoints::HealthClient;
 use kubernetes_health::{HealthAnswer, HealthProbe};
 use preflight::{Checked, UpstreamBinary, reached_at, wait_for_port, when_there_is_space};
 use supervision::{ChildCommand, ChildEnding, Health, PrepareError, Supervised};
@@ -64,6 +65,8 @@ impl Apiserver {
         let upgrades = Upgrades {
             record: configuration.version_record.clone(),
             serving: configuration.serving_api_servers.clone(),
+            supervisors: configuration.api_server_supervisors.clone(),
+            health: HealthClient::new(SUPERVISOR_LIMIT)?,
             files: paths.leaf(Profile::ApiserverKubeletClient, Authority::Cluster),
             note: paths.configuration(ALLOWED_VERSION),
             board: context.board.clone(),
@@ -122,6 +125,8 @@ impl Apiserver {
     }
 }
 
+/// A supervisor answers from its memory.
+const SUPERVISOR_LIMIT: Duration = Duration::from_secs(1);
 const NOT_ASKED: &str = "not asked yet";
 /// Name of the note about the version that was allowed.
 const ALLOWED_VERSION: &str = "allowed-version";

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use certificates::{Authority, KeysNeeded, Profile, SharedKeySet};
-use component_runtime::Needs;
+use component_runtime::{Needs, ReplicaName};
 use health_endpoints::ReloadBehaviour::{NeedsRestart, Reloads, ReloadsLate};
 use serving_api_servers::ServingApiServers;
 use supervision::{Configuration, GoodEndings};
@@ -44,6 +44,8 @@ pub struct ApiserverConfiguration {
     pub version_record: Option<VersionRecord>,
     /// The API servers that may serve, this one among them.
     pub serving_api_servers: ServingApiServers,
+    /// Where the supervisors of all API servers are, also of those that are not ready; none: only those that serve are known.
+    pub api_server_supervisors: Option<ReplicaName>,
     /// A JSON list of entries for the `jwt` list of the `AuthenticationConfiguration`.
     pub jwt_authenticators: Option<PathBuf>,
 }

@@ -7,10 +7,10 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use component_flags::Release;
-use component_runtime::PodEvents;
+use component_runtime::{PodEvents, ReplicaName};
 use conditions::{Condition, Pace, Progress, Sighting, wait_for};
 use durable_files::{read_limited, write_private};
-use health_endpoints::StatusBoard;
+use health_endpoints::{HealthClient, StatusBoard};
 use mutual_tls::TlsFiles;
 use serving_api_servers::{AnsweredVersions, ServingApiServers};
 use tokio::time::{Instant, timeout};
@@ -35,6 +35,9 @@ const RECORD_DETAIL: &str = "versionRecord";
 pub(crate) struct Upgrades {
     pub(crate) record: Option<VersionRecord>,
     pub(crate) serving: ServingApiServers,
+    /// Where the supervisors of all API servers are, also of those that are not ready.
+    pub(crate) supervisors: Option<ReplicaName>,
+    pub(crate) health: HealthClient,
     /// The certificate with which other API servers are asked.
     pub(crate) files: TlsFiles,
     /// Where is written which version this instance was allowed to start: with it, it starts again while nobody can be asked.
@@ -131,6 +134,20 @@ impl Upgrades {
         }
     }
 
+    /// Whether no API server of an older minor version is left, ready or not: one that is not may be ready again in a moment, and be
+    /// needed. Its supervisor tells, whatever its child does; who says nothing counts no more than among those that serve.
+    async fn none_is_older(&self, common: Release) -> Result<(), String> {
+        let Some(supervisors) = &self.supervisors else { return Ok(()) };
+        for address in supervisors.look_up().await? {
+            let Ok(document) = self.health.status(&format!("http://{address}")).await else { continue };
+            let version = document.details.get(VERSION_DETAIL).and_then(|text| Release::parse(text).ok());
+            if let Some(older) = version.filter(|version| version.minor() < common.minor()) {
+                return Err(format!("{} is still there with {older}", document.name));
+            }
+        }
+        Ok(())
+    }
+
     /// Ends when it is written down that all API servers run `ours`, or more.
     async fn record_what_all_run(self: Rc<Self>, ours: Release) {
         let Some(store) = &self.record else { return };
@@ -148,6 +165,11 @@ impl Upgrades {
                 settled = None;
                 continue;
             };
+            if let Err(why) = self.none_is_older(common).await {
+                tracing::debug!(why, "the version is not recorded yet");
+                settled = None;
+                continue;
+            }
             let since = settled
                 .filter(|(version, _)| *version == common)
                 .map_or_else(Instant::now, |(_, since)| since);
@@ -197,8 +219,10 @@ impl Condition for Allowed<'_> {
 
 #[cfg(test)]
 mod tests {
+    use health_endpoints::HealthServer;
     use naming_contract::Component;
     use tempfile::TempDir;
+    use tokio_util::sync::CancellationToken;
 
     use super::*;
 
@@ -207,6 +231,8 @@ mod tests {
         Upgrades {
             record: Some(VersionRecord::file(file("record"))),
             serving: ServingApiServers::Listed(Vec::new()),
+            supervisors: None,
+            health: HealthClient::new(KNOWN_LIMIT).unwrap(),
             files: TlsFiles { authority: file("a"), certificate: file("c"), key: file("k") },
             note: file("note"),
             board: StatusBoard::new("kube-apiserver-0", Component::KubeApiserver, "0"),
@@ -240,5 +266,26 @@ mod tests {
         assert_eq!(upgrades.look(release("1.36.3")).await, Ok(()));
         let why = upgrades.look(release("1.37.2")).await.unwrap_err();
         assert!(why.contains("no version record"), "{why}");
+    }
+
+    #[tokio::test]
+    async fn an_older_api_server_that_is_not_ready_is_still_there() {
+        mutual_tls::install_provider();
+        let directory = tempfile::tempdir().unwrap();
+        let server = HealthServer::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let supervisors = Some(server.address().to_string().parse().unwrap());
+        let upgrades = Upgrades { supervisors, ..upgrades(&directory) };
+        let (board, stop) =
+            (StatusBoard::new("old-one", Component::KubeApiserver, "0"), CancellationToken::new());
+        let asking = async {
+            assert_eq!(upgrades.none_is_older(release("1.37.2")).await, Ok(()), "it does not know yet");
+            board.detail(VERSION_DETAIL, "1.36.3");
+            let why = upgrades.none_is_older(release("1.37.2")).await.unwrap_err();
+            assert_eq!(why, "old-one is still there with 1.36.3");
+            assert_eq!(upgrades.none_is_older(release("1.36.9")).await, Ok(()));
+            stop.cancel();
+        };
+        tokio::join!(server.serve(board.clone(), stop.clone()), asking);
+        assert_eq!(upgrades.none_is_older(release("1.37.2")).await, Ok(()), "it is gone");
     }
 }

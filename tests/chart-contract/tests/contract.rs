@@ -207,6 +207,8 @@ fn addresses_and_objects_in_arguments_are_those_of_the_contract() -> Result<()> 
                 has(format!("--version-record-config-map={}", demo.version_record()));
                 let replicas = host(demo.apiserver_replicas());
                 has(format!("--api-server-replicas={replicas}:{}", ports::KUBE_APISERVER));
+                let all = host(demo.apiserver_addresses());
+                has(format!("--api-server-supervisors={all}:{}", ports::HEALTH));
             }
             _ => {
                 has(format!(
