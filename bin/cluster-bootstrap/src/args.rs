@@ -1,7 +1,7 @@
 //! The flags of cluster-bootstrap and what they become.
 //! Refuses defaults that would publish a wrong address: without one the endpoints are left alone.
 
-use certificates::{Authority, Profile};
+use certificates::{Authority, LeafName, Profile};
 use clap::Args;
 use component_runtime::{Context, Needs, RuntimeError, Service};
 use health_endpoints::ReloadBehaviour::OwnClient;
@@ -26,12 +26,22 @@ pub(crate) struct ClusterBootstrapArguments {
         value_delimiter = ','
     )]
     endpoint_addresses: Vec<ApiServerAddress>,
+    /// The same by name: the addresses that it has now, asked for in every round (repeat)
+    #[arg(
+        long = "endpoint-name",
+        env = "PILOTHOUSE_ENDPOINT_NAME",
+        value_name = "NAME",
+        value_delimiter = ',',
+        value_parser = dns_name,
+        conflicts_with = "endpoint_addresses"
+    )]
+    endpoint_names: Vec<String>,
     /// The same, read from a Service of the management cluster: its load balancer's address, else its own
     #[arg(
         long,
         env = "PILOTHOUSE_ENDPOINT_SERVICE",
         value_name = "NAME",
-        conflicts_with = "endpoint_addresses"
+        conflicts_with_all = ["endpoint_addresses", "endpoint_names"]
     )]
     endpoint_service: Option<String>,
     /// Port at that address
@@ -58,11 +68,12 @@ impl Service for ClusterBootstrapArguments {
                 let service = EndpointService::new(context.management.api()?, name);
                 EndpointSource::Service(Box::new(service))
             }
-            None => EndpointSource::Given(self.endpoint_addresses),
+            None if self.endpoint_names.is_empty() => EndpointSource::Given(self.endpoint_addresses),
+            None => EndpointSource::Named(self.endpoint_names),
         };
         if matches!(&source, EndpointSource::Given(addresses) if addresses.is_empty()) {
             tracing::info!(
-                "neither --endpoint-address nor --endpoint-service: the endpoints of the Service `kubernetes` are left alone"
+                "none of --endpoint-address, --endpoint-name and --endpoint-service: the endpoints of the Service `kubernetes` are left alone"
             );
         }
         let identity = context.paths.leaf(Profile::ClusterBootstrapClient, Authority::Cluster);
@@ -76,5 +87,13 @@ impl Service for ClusterBootstrapArguments {
         });
         let _stopped = stop.run_until_cancelled(keep).await;
         Ok(())
+    }
+}
+
+fn dns_name(given: &str) -> Result<String, String> {
+    match given.parse() {
+        Ok(LeafName::Dns(name)) => Ok(name),
+        Ok(LeafName::Ip(_)) => Err("give addresses by --endpoint-address".to_owned()),
+        Err(error) => Err(error.to_string()),
     }
 }

@@ -10,22 +10,30 @@
 {{ toYaml $addresses }}
 {{- end }}
 
-{{/* What Pods of the hosted cluster find as endpoints of the Service `kubernetes`: the external addresses that are IPs, all
-     with the port of the first, since endpoints have one; none: the address of our own Service: context. */}}
+{{/* The host of HOST:PORT, an IPv6 address without its brackets: address. */}}
+{{- define "pilothouse.externalHost" -}}
+{{ regexReplaceAll ":[0-9]+$" . "" | trimPrefix "[" | trimSuffix "]" }}
+{{- end }}
+
+{{/* What Pods of the hosted cluster find as endpoints of the Service `kubernetes`: the external addresses that are IPs, else what
+     the names among them resolve to; all with the port of the first, since endpoints have one; none: the address of our own
+     Service. One that is this machine to everybody is for whoever forwards a port, and no endpoint: context. */}}
 {{- define "pilothouse.endpointArguments" -}}
-{{- $port := "" -}}
-{{- $addresses := list -}}
+{{- $ports := dict -}}
+{{- $hosts := dict "--endpoint-address" list "--endpoint-name" list -}}
 {{- range include "pilothouse.externalAddresses" . | fromYamlArray -}}
-{{- $host := regexReplaceAll ":[0-9]+$" . "" | trimPrefix "[" | trimSuffix "]" -}}
-{{- $its := regexFind "[0-9]+$" . -}}
-{{- if and (or (regexMatch "^[0-9.]+$" $host) (contains ":" $host)) (or (not $port) (eq $port $its)) -}}
-{{- $port = $its -}}
-{{- $addresses = append $addresses $host -}}
+{{- $host := include "pilothouse.externalHost" . -}}
+{{- $port := regexFind "[0-9]+$" . -}}
+{{- $flag := regexMatch "^[0-9.]+$|:" $host | ternary "--endpoint-address" "--endpoint-name" -}}
+{{- if and (not (regexMatch "^127\\.|^[0:]*:0*1$|^(?i:localhost)$" $host)) (eq $port (get $ports $flag | default $port)) -}}
+{{- $_ := set $ports $flag $port -}}
+{{- $_ := set $hosts $flag (append (get $hosts $flag) $host) -}}
 {{- end -}}
 {{- end -}}
-{{- if $addresses -}}
-{{ include "pilothouse.repeated" (list "--endpoint-address" $addresses) }}
-- --endpoint-port={{ $port }}
+{{- $flag := get $hosts "--endpoint-address" | empty | ternary "--endpoint-name" "--endpoint-address" -}}
+{{- with get $hosts $flag -}}
+{{ include "pilothouse.repeated" (list $flag .) }}
+- --endpoint-port={{ get $ports $flag }}
 {{- else -}}
 - --endpoint-service={{ include "pilothouse.name" (list . "kube-apiserver") }}
 - --endpoint-port=6443

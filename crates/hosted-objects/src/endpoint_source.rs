@@ -1,5 +1,6 @@
-//! Where the address comes from that the endpoints of the Service `kubernetes` hold: given once, or that of a Service of
-//! the management cluster, whatever it is now. What was seen last holds while it cannot be asked. Refuses to guess.
+//! Where the address comes from that the endpoints of the Service `kubernetes` hold: given once, whatever a name resolves to
+//! now, or that of a Service of the management cluster, whatever it is now. What was seen last holds while nobody can be asked.
+//! Refuses to guess.
 
 use std::cell::RefCell;
 use std::time::Duration;
@@ -16,6 +17,8 @@ const LOOK_UP_LIMIT: Duration = Duration::from_secs(3);
 pub enum EndpointSource {
     /// These; without any the endpoints are left alone.
     Given(Vec<ApiServerAddress>),
+    /// At whatever these names resolve to.
+    Named(Vec<String>),
     /// A Service.
     Service(Box<EndpointService>),
 }
@@ -47,6 +50,9 @@ impl EndpointSource {
     pub(crate) async fn addresses(&self) -> Result<Vec<ApiServerAddress>, String> {
         match self {
             Self::Given(addresses) => Ok(addresses.clone()),
+            Self::Named(names) => {
+                resolved(names).await.map_err(|why| format!("no address of the API servers: {why}"))
+            }
             Self::Service(service) => service.addresses().await,
         }
     }
@@ -54,7 +60,7 @@ impl EndpointSource {
     /// Keeps the source up to date. Never returns.
     pub(crate) async fn keep_up(&self) {
         match self {
-            Self::Given(_) => std::future::pending().await,
+            Self::Given(_) | Self::Named(_) => std::future::pending().await,
             Self::Service(service) => service.follow().await,
         }
     }
@@ -224,6 +230,20 @@ mod tests {
         let why =
             reached_by(&json!({ "clusterIP": "None", "clusterIPs": ["None"] }), &json!([])).unwrap_err();
         assert!(why.contains("none that Pods could reach"), "{why}");
+    }
+
+    #[tokio::test]
+    async fn names_are_resolved_in_each_round_and_only_what_pods_can_reach_counts() {
+        let of = async |names: &[&str]| {
+            EndpointSource::Named(names.iter().map(|name| (*name).to_owned()).collect()).addresses().await
+        };
+        // Written as numbers, no server is asked; several names may be one place.
+        let known = ["192.0.2.7", "192.0.2.7", "2001:db8::7"];
+        let expected: Vec<ApiServerAddress> =
+            ["192.0.2.7", "2001:db8::7"].map(|address| address.parse().unwrap()).into();
+        assert_eq!(of(&known).await, Ok(expected));
+        let why = of(&["127.0.0.1"]).await.unwrap_err();
+        assert!(why.contains("127.0.0.1 has no usable address"), "{why}");
     }
 
     #[test]

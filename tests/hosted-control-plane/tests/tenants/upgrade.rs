@@ -139,7 +139,7 @@ fn changed() -> Value {
         "apiServer": {
             "replicas": 2,
             "service": {"annotations": {"example.com/pool": "a"}},
-            "externalAddresses": ["api.example.com"],
+            "externalAddresses": ["api.example.com", "203.0.113.8"],
             "certificateNames": ["203.0.113.7"],
             "serviceAccountIssuers": ["https://issuer.example.com", "https://kubernetes.default.svc"],
             "jwtAuthenticators": [{
