@@ -11,7 +11,7 @@ use serde_json::Value;
 pub(crate) struct Annotation {
     /// The text after `# -- `, its lines joined.
     pub(crate) description: String,
-    /// The object after `# @schema `.
+    /// The object after `# @schema `, which ends with its last brace.
     pub(crate) schema: BTreeMap<String, Value>,
 }
 
@@ -30,6 +30,7 @@ impl Annotated {
         for (number, line) in text.lines().enumerate() {
             reader.line(line).with_context(|| format!("values.yaml, line {}", number + 1))?;
         }
+        reader.closed().context("values.yaml, at its end")?;
         Ok(Self { values, keys: reader.keys })
     }
 
@@ -49,6 +50,8 @@ struct Reader {
     /// The keys that the current line is below, with their indentation.
     above: Vec<(usize, String)>,
     pending: Option<Annotation>,
+    /// What stands after `@schema` so far, until its last brace is closed.
+    schema: Option<String>,
 }
 
 impl Reader {
@@ -58,6 +61,7 @@ impl Reader {
         if let Some(comment) = content.strip_prefix('#') {
             return self.comment(comment.trim_start());
         }
+        self.closed()?;
         let Some((key, _)) = content.split_once(':').filter(|(key, _)| is_key(key)) else {
             if self.pending.is_some() {
                 bail!("the comment above describes no value: put it directly above one");
@@ -72,15 +76,34 @@ impl Reader {
     }
 
     fn comment(&mut self, comment: &str) -> Result<()> {
+        if let Some(begun) = self.schema.take() {
+            return self.schema(format!("{begun} {comment}"));
+        }
         if let Some(description) = comment.strip_prefix("-- ") {
             let description = description.to_owned();
             self.pending = Some(Annotation { description, ..Annotation::default() });
         } else if let Some(schema) = comment.strip_prefix("@schema ") {
-            let schema =
-                serde_saphyr::from_str(schema).context("@schema is not followed by a YAML object")?;
-            self.pending.get_or_insert_default().schema = schema;
+            return self.schema(schema.to_owned());
         } else if let Some(pending) = &mut self.pending {
             pending.description = format!("{} {comment}", pending.description);
+        }
+        Ok(())
+    }
+
+    /// Goes on with the next line while a brace is open.
+    fn schema(&mut self, text: String) -> Result<()> {
+        if text.matches('{').count() > text.matches('}').count() {
+            self.schema = Some(text);
+            return Ok(());
+        }
+        let schema = serde_saphyr::from_str(&text).context("@schema is not followed by a YAML object")?;
+        self.pending.get_or_insert_default().schema = schema;
+        Ok(())
+    }
+
+    fn closed(&self) -> Result<()> {
+        if self.schema.is_some() {
+            bail!("the object after @schema is not closed");
         }
         Ok(())
     }
@@ -106,6 +129,20 @@ mod tests {
         assert_eq!(read.annotation("outer.inner").unwrap().description, "Inner.");
         assert_eq!(read.annotation("last"), Some(&Annotation::default()));
         assert_eq!(read.default("outer.inner.a"), Some(&serde_json::json!(1)));
+    }
+
+    #[test]
+    fn a_refinement_may_have_several_lines() {
+        let read =
+            Annotated::parse("# -- A.\n# @schema {enum: [\n#   left,\n#   right],\n#   like: b}\na: x\n")
+                .unwrap();
+        let annotation = read.annotation("a").unwrap();
+        assert_eq!(annotation.schema["enum"], serde_json::json!(["left", "right"]));
+        assert_eq!(annotation.description, "A.");
+        for open in ["# -- A.\n# @schema {enum: [x]\na: x\n", "# -- A.\n# @schema {enum: [x]\n"] {
+            let error = format!("{:#}", Annotated::parse(open).unwrap_err());
+            assert!(error.contains("not closed"), "{error}");
+        }
     }
 
     #[test]
