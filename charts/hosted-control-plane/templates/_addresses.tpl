@@ -39,3 +39,20 @@
 - --endpoint-port=6443
 {{- end }}
 {{- end }}
+
+{{/* What is wrong with an external address, or nothing; the form of names is in the schema. The last ones are those that
+     Kubernetes refuses as endpoints: HOST or HOST:PORT. */}}
+{{- define "pilothouse.externalAddressFault" -}}
+{{- $host := include "pilothouse.externalHost" . -}}
+{{- $port := regexFind ":[0-9]+$" . | trimPrefix ":" -}}
+{{- $six := contains ":" $host -}}
+{{- if and $port (or (lt (atoi $port) 1) (gt (atoi $port) 65535)) -}}
+has a port that is not between 1 and 65535
+{{- else if and $six (include "pilothouse.subnetFault" (printf "%s/128" $host)) -}}
+is not an IPv6 address such as [2001:db8::1]
+{{- else if and (regexMatch "^[0-9.]+$" $host) (include "pilothouse.subnetFault" (printf "%s/32" $host)) -}}
+is not an IPv4 address such as 192.0.2.1
+{{- else if or (regexMatch "^0\\.0\\.0\\.0$|^169\\.254\\.|^(22[4-9]|23[0-9])\\." $host) (and $six (regexMatch "^[0:]+$|^(?i:fe[89ab][0-9a-f]|ff[0-9a-f]{2}):" $host)) -}}
+is unspecified, link-local or multicast: no client outside reaches an API server there
+{{- end -}}
+{{- end }}

@@ -7,4 +7,4 @@ mod rendered;
 
 pub use flags::{Flags, understood};
 pub use parent::Copies;
-pub use rendered::{Rendered, container, containers, strings};
+pub use rendered::{Rendered, container, containers, in_chart, strings};

@@ -97,6 +97,13 @@ pub fn strings(value: &Value) -> Vec<&str> {
     value.as_array().into_iter().flatten().filter_map(Value::as_str).collect()
 }
 
+/// A YAML or JSON file of a chart.
+pub fn in_chart(chart: &str, file: &str) -> Result<Value> {
+    let path = checkout().join(chart).join(file);
+    let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    serde_saphyr::from_str(&text).with_context(|| format!("{} is no YAML", path.display()))
+}
+
 pub(crate) fn checkout() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
