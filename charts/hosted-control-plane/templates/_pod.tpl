@@ -55,6 +55,16 @@ imagePullSecrets:
   - name: {{ . | quote }}
   {{- end }}
 {{- end }}
+{{- include "pilothouse.scheduling" (list $pod (include "pilothouse.nodeFailureTolerations" . | fromYamlArray)) }}
+{{- with include "pilothouse.spread" (list . $pod) }}
+topologySpreadConstraints:
+  {{- . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{/* Which nodes may run a Pod, and as what: list pod-values tolerations-of-ours. */}}
+{{- define "pilothouse.scheduling" -}}
+{{- $pod := first . -}}
 {{- with $pod.priorityClassName }}
 priorityClassName: {{ . | quote }}
 {{- end }}
@@ -69,13 +79,9 @@ nodeSelector:
 affinity:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with concat (include "pilothouse.nodeFailureTolerations" . | fromYamlArray) ($pod.tolerations | default list) }}
+{{- with concat (last .) ($pod.tolerations | default list) }}
 tolerations:
   {{- toYaml . | nindent 2 }}
-{{- end }}
-{{- with include "pilothouse.spread" (list . $pod) }}
-topologySpreadConstraints:
-  {{- . | nindent 2 }}
 {{- end }}
 {{- end }}
 
@@ -116,10 +122,10 @@ topologySpreadConstraints:
 {{- end }}
 
 {{/* `initContainers`, if there are any: the one that brings our supervisor into the unmodified upstream image, unless our image is
-     mounted itself, and the user's. */}}
+     mounted itself or is the container's, and the user's. */}}
 {{- define "pilothouse.initContainers" -}}
 {{- $pod := include "pilothouse.podValues" . | fromYaml -}}
-{{- $copied := eq .root.Values.images.supervisors "InitContainer" -}}
+{{- $copied := and (not .service) (eq .root.Values.images.supervisors "InitContainer") -}}
 {{- if or $copied $pod.initContainers -}}
 initContainers:
 {{- if $copied }}
