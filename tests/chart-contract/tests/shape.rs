@@ -10,6 +10,8 @@ const CHART: &str = "charts/hosted-control-plane";
 const EXAMPLE: &str = "charts/examples/etcd-and-api-server";
 const EVERYTHING: &str = "tests/scenarios/everything.yaml";
 const NAMED: &str = r#"nameOverride="demo""#;
+const CLOUD: &str =
+    r#"cloudControllerManager={"enabled":true,"image":{"repository":"c","tag":"1"},"command":"/c"}"#;
 
 fn charts() -> Result<[(&'static str, Rendered); 4]> {
     Ok([
@@ -161,8 +163,7 @@ fn immutable(rendered: &Rendered) -> Vec<(String, Value)> {
 #[test]
 #[ignore = "needs helm: cargo xtask test --step chart"]
 fn another_version_with_every_other_value_is_an_upgrade() -> Result<()> {
-    let cloud = "cloudControllerManager={\"enabled\":true,\"image\":{\"repository\":\"c\",\"tag\":\"1\"},\"command\":\"/c\"}";
-    let before = Rendered::of(CHART, &[], &[cloud])?;
+    let before = Rendered::of(CHART, &[], &[CLOUD])?;
     let after =
         Copies::new()?.under_version(CHART, "9.9.9", &["tests/scenarios/every-mutable-value.yaml"], &[])?;
     assert_eq!(immutable(&before), immutable(&after));
@@ -202,6 +203,32 @@ fn as_a_dependency_it_takes_a_condition_and_globals() -> Result<()> {
     assert_eq!(off.objects().count(), 0);
     let unknown = copies.in_parent(CHART, &[&format!(r#"{chart}={{"bogus":1}}"#)]);
     assert!(format!("{:#}", unknown.unwrap_err()).contains("bogus"));
+    Ok(())
+}
+
+/// Two replicas on one node are lost with it.
+#[test]
+#[ignore = "needs helm: cargo xtask test --step chart"]
+fn high_availability_keeps_replicas_on_different_nodes() -> Result<()> {
+    let rendered = Rendered::of(CHART, &["values-ha.yaml"], &[CLOUD])?;
+    let workloads = rendered.kind("Deployment").chain(rendered.kind("StatefulSet"));
+    let several: Vec<_> =
+        workloads.filter(|workload| workload["spec"]["replicas"].as_u64() > Some(1)).collect();
+    assert_eq!(several.len(), 6);
+    for workload in several {
+        let name = &workload["metadata"]["name"];
+        let spread = &workload["spec"]["template"]["spec"]["topologySpreadConstraints"];
+        let over_nodes = spread.as_array().into_iter().flatten().find(|constraint| {
+            constraint["topologyKey"] == "kubernetes.io/hostname" && constraint["maxSkew"] == 1
+        });
+        let over_nodes = over_nodes.with_context(|| format!("{name} is not spread over nodes"))?;
+        assert_eq!(over_nodes["whenUnsatisfiable"], "DoNotSchedule", "{name}");
+        // A node that is drained or dead is no place left empty, and the surge of a rollout is counted by itself.
+        assert_eq!(over_nodes["nodeTaintsPolicy"], "Honor", "{name}");
+        let revision =
+            if workload["kind"] == "StatefulSet" { json!(null) } else { json!(["pod-template-hash"]) };
+        assert_eq!(over_nodes["matchLabelKeys"], revision, "{name}");
+    }
     Ok(())
 }
 
