@@ -95,10 +95,10 @@ async fn an_admin_of_a_namespace_installs_upgrades_and_uninstalls() {
     let next = copies.with_version("charts/hosted-control-plane", "9.9.9").expect("a copy");
     let other_values = [chart().join("tests/scenarios/every-mutable-value.yaml")];
     management.helm("upgrade demo", Some(&next), &other_values);
-    let images = "get statefulsets,deployments --namespace=tenants --output=jsonpath={.items[*].spec.template.spec.containers[0].image}";
-    assert!(management.kubectl(images).contains("cluster-bootstrap:9.9.9"));
+    let next = "get statefulsets,deployments --namespace=tenants --selector=helm.sh/chart=hosted-control-plane-9.9.9 --output=name";
+    assert!(management.kubectl(next).contains("demo-cluster-bootstrap"));
     management.helm("rollback demo 1", None, &[]);
-    assert!(!management.kubectl(images).contains("9.9.9"));
+    assert_eq!(management.kubectl(next), "");
 
     management.helm("uninstall demo --wait --timeout 60s", None, &[]);
     let kept = "get services,statefulsets,deployments,secrets,serviceaccounts,roles,poddisruptionbudgets,networkpolicies,persistentvolumeclaims --namespace=tenants --selector=app.kubernetes.io/instance=demo --output=name";

@@ -1,5 +1,7 @@
-//! What values may be: certificates' lives are those of the binaries' table, and whatever the chart lets through, the binaries
-//! understand.
+//! What values may be and become: what may change is changed in one scenario, certificates' lives are those of the binaries'
+//! table, and whatever the chart lets through, the binaries understand.
+
+use std::collections::BTreeSet;
 
 use anyhow::{Context, Result};
 use certificates::Profile;
@@ -8,6 +10,54 @@ use naming_contract::{Component, ReleaseObjects};
 use serde_json::{Map, Value, json};
 
 const CHART: &str = "charts/hosted-control-plane";
+const EVERY_MUTABLE_VALUE: &str = "tests/scenarios/every-mutable-value.yaml";
+
+/// What that scenario leaves as it is. All else is installed with it by `admission.rs`.
+const LEFT_OUT: [(&str, &str); 12] = [
+    ("global", "nothing in the chart looks at it"),
+    ("nameOverride", "another name is another control plane"),
+    ("network.serviceSubnets", "cannot be changed"),
+    ("etcd.storage.size", "claims cannot be changed"),
+    ("etcd.storage.className", "claims cannot be changed"),
+    ("etcd.storage.emptyDir", "claims cannot be changed"),
+    ("pods.runtimeClassName", "the test cluster has no runtime class"),
+    ("networkPolicies.enabled", "without policies nothing below it is looked at: scenarios/bare.yaml"),
+    ("podMonitor.enabled", "the test cluster has no PodMonitors"),
+    ("podMonitor.labels", "the test cluster has no PodMonitors"),
+    ("podMonitor.interval", "the test cluster has no PodMonitors"),
+    ("podMonitor.clientCertificateSecret", "the test cluster has no PodMonitors"),
+];
+
+/// Paths and defaults, in which an empty map is a value: any keys may be set in it.
+fn leaves(path: &str, value: &Value, into: &mut Vec<(String, Value)>) {
+    match value {
+        Value::Object(fields) if !fields.is_empty() => {
+            for (key, value) in fields {
+                let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                leaves(&path, value, into);
+            }
+        }
+        _ => into.push((path.to_owned(), value.clone())),
+    }
+}
+
+#[test]
+fn every_value_that_may_change_is_changed_in_one_scenario() -> Result<()> {
+    let mut defaults = Vec::new();
+    leaves("", &in_chart(CHART, "values.yaml")?, &mut defaults);
+    let scenario = in_chart(CHART, EVERY_MUTABLE_VALUE)?;
+    let is_changed = |path: &str, default: &Value| {
+        let value = path.split('.').try_fold(&scenario, |value, key| value.get(key));
+        value.is_some_and(|value| value != default)
+    };
+    let unchanged: BTreeSet<&str> = defaults
+        .iter()
+        .filter(|(path, default)| !is_changed(path, default))
+        .map(|(path, _)| path.as_str())
+        .collect();
+    assert_eq!(unchanged, LEFT_OUT.map(|(path, _reason)| path).into());
+    Ok(())
+}
 
 #[test]
 fn lives_are_set_for_profiles_that_there_are() -> Result<()> {
