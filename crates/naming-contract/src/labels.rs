@@ -14,13 +14,14 @@ pub const COMPONENT: &str = "app.kubernetes.io/component";
 /// The value of [`NAME`] on everything that our own chart makes.
 pub const CHART: &str = "hosted-control-plane";
 
-/// Kubernetes' recommended labels; without a release those that need none.
+/// Kubernetes' recommended labels but the version, which changes; without a release those that need none.
 #[must_use]
 pub fn recommended(release: Option<&ReleaseObjects>, component: Component) -> BTreeMap<String, String> {
     [
         (NAME, Some(CHART)),
         (INSTANCE, release.map(ReleaseObjects::release)),
         (COMPONENT, Some(component.name())),
+        ("app.kubernetes.io/part-of", Some("pilothouse")),
         ("app.kubernetes.io/managed-by", Some("pilothouse")),
     ]
     .into_iter()

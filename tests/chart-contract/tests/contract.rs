@@ -1,11 +1,13 @@
 //! The chart says what the binaries understand: names, ports, paths, users, flags and rights.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Context, Result};
 use chart_contract::{Flags, Rendered, container, strings, understood};
 use naming_contract::objects::{
     CLUSTER_RECORD_KEY, KUBECONFIG_KEY, LONGEST_RELEASE_NAME, VERSION_RECORD_KEY,
 };
-use naming_contract::{Component, ReleaseObjects, ports};
+use naming_contract::{Component, ReleaseObjects, labels, ports};
 use serde_json::Value;
 
 const CHART: &str = "charts/hosted-control-plane";
@@ -304,6 +306,29 @@ fn rights_are_those_of_the_contract_and_no_more() -> Result<()> {
     }
     assert_eq!(rendered.kind("Role").count(), Component::ALL.len());
     assert_eq!(rendered.kind("ClusterRole").count() + rendered.kind("ClusterRoleBinding").count(), 0);
+    Ok(())
+}
+
+/// All but who manages them, which version they are of and which chart made them.
+#[test]
+#[ignore = "needs helm: cargo xtask test --step chart"]
+fn what_is_made_at_run_time_has_the_labels_of_the_charts_own_objects() -> Result<()> {
+    let rendered = everything()?;
+    let demo = demo();
+    for component in Component::ALL {
+        let role = rendered.object("Role", &demo.component(component))?;
+        let labels = role["metadata"]["labels"].as_object().context("a Role without labels")?;
+        let mut own = BTreeMap::new();
+        for (name, value) in labels {
+            let differs = ["app.kubernetes.io/managed-by", "app.kubernetes.io/version", "helm.sh/chart"];
+            if !differs.contains(&name.as_str()) {
+                own.insert(name.clone(), value.as_str().context("a label that is no text")?.to_owned());
+            }
+        }
+        let mut ours = labels::recommended(Some(&demo), component);
+        assert_eq!(ours.remove("app.kubernetes.io/managed-by").as_deref(), Some("pilothouse"));
+        assert_eq!(ours, own, "{component}");
+    }
     Ok(())
 }
 
