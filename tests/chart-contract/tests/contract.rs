@@ -309,6 +309,19 @@ fn rights_are_those_of_the_contract_and_no_more() -> Result<()> {
     Ok(())
 }
 
+/// Rotation and the records among them.
+#[test]
+#[ignore = "needs helm: cargo xtask test --step chart"]
+fn the_example_gives_its_certificate_authority_the_same_rights() -> Result<()> {
+    let without_names = |rendered: &Rendered| -> Result<Vec<_>> {
+        let rights = rights(rendered, Component::CertificateAuthority)?;
+        Ok(rights.into_iter().map(|(group, resource, _, verbs)| (group, resource, verbs)).collect())
+    };
+    let ours = without_names(&Rendered::of(CHART, &[], &[])?)?;
+    assert_eq!(sorted(without_names(&Rendered::of(EXAMPLE, &[], &[])?)?), sorted(ours));
+    Ok(())
+}
+
 /// All but who manages them, which version they are of and which chart made them.
 #[test]
 #[ignore = "needs helm: cargo xtask test --step chart"]
