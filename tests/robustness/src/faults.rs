@@ -11,8 +11,12 @@ use process_control::{ProcessHandle, ProcessIdentity, Signal};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
+use crate::changes::Changes;
+use crate::clock::Clock;
+use crate::event::{Event, Process};
 use crate::network::Wrong;
-use crate::plan::{Event, Process};
+use crate::plan::SMALL;
+use crate::slow_network::Slow;
 use crate::small_volume::SmallVolume;
 
 /// Whoever is to lose his data waits so long until all members have theirs.
@@ -51,17 +55,23 @@ impl Drop for Stopped {
 pub(crate) struct Means {
     /// Where the members of etcd listen for each other, by name.
     pub(crate) peer_ports: BTreeMap<String, u16>,
-    /// The member whose volume is small, and that.
-    pub(crate) small: (String, SmallVolume),
+    /// Where they listen for clients, by name.
+    pub(crate) client_urls: BTreeMap<String, String>,
+    /// The volume of [`SMALL`].
+    pub(crate) small: SmallVolume,
+    /// What our processes go by, in plans that set it.
+    pub(crate) clock: Option<Clock>,
 }
 
 /// Gives what is being replaced from now on.
 pub(crate) async fn befall(
-    plane: &ControlPlane,
+    plane: &mut ControlPlane,
     event: &Event,
-    Means { peer_ports, small }: &Means,
+    means: &Means,
     passing: &mut Passing,
+    changes: &mut Changes,
 ) -> Option<Rotated> {
+    let Means { peer_ports, client_urls, small, clock } = means;
     match event {
         Event::Kill(victims) => {
             let instances = instances(plane).await;
@@ -83,32 +93,57 @@ pub(crate) async fn befall(
         }
         Event::LoseVolume(member) => {
             passing.over().await;
+            changes.up_again(plane).await;
             let elsewhere = plane.state_directory().with_extension("lost");
-            let graveyard = if *member == small.0 { small.1.graveyard() } else { elsewhere };
+            let graveyard = if member == SMALL { small.graveyard() } else { elsewhere };
             lose_volume(plane, member, |data| empty(data, &graveyard)).await;
         }
-        Event::FillVolume { lasts, .. } => passing.add(small.1.fill(), *lasts),
-        Event::SlowVolume { writes, lasts, .. } => passing.add(small.1.slow(*writes), *lasts),
+        Event::FillVolume { lasts, .. } => passing.add(small.fill(), *lasts),
+        Event::SlowVolume { writes, lasts, .. } => passing.add(small.slow(*writes), *lasts),
         Event::Standstill { instances: still, lasts } => {
             let running = instances(plane).await;
-            let both = still.iter().flat_map(|name| [(name, Process::Supervisor), (name, Process::Child)]);
-            for handle in both.filter_map(|(name, process)| open(&running, name, process)) {
+            for handle in still.iter().flat_map(|name| both(&running, name)) {
                 let _gone = handle.signal(Signal::SIGSTOP);
                 passing.add(Stopped(handle), *lasts);
             }
         }
         Event::CutOff { member, lasts } => passing.add(Wrong::lossy(&[peer_ports[member]], 100), *lasts),
+        Event::Isolate { member, lasts } => {
+            let running = instances(plane).await;
+            let processes: Vec<u32> = both(&running, member).iter().map(ProcessHandle::pid).collect();
+            let others = peer_ports.iter().filter(|(name, _)| *name != member);
+            let others: Vec<u16> = others.map(|(_, port)| *port).collect();
+            let directory = plane.state_directory().with_extension("cut");
+            passing.add(Wrong::cut(&processes, peer_ports[member], &others, &directory), *lasts);
+        }
         Event::Loss { percent, lasts } => {
             let ports: Vec<u16> = peer_ports.values().copied().collect();
             passing.add(Wrong::lossy(&ports, *percent), *lasts);
+        }
+        Event::Delay { packet, lasts } => {
+            passing.add(Slow::new(peer_ports.values().copied(), *packet), *lasts);
+        }
+        Event::ClockAhead { ahead, lasts } => {
+            let clock = clock.as_ref().expect("a plan that sets it has one");
+            passing.add(clock.ahead(*ahead), *lasts);
         }
         Event::Rotate(what) => {
             let (code, output, error) = plane.command(&["rotate", subcommand(*what)]).await;
             println!("  {code}: {}", [output, error].concat().trim());
             return (code == 0).then_some(*what);
         }
+        Event::RollApiServers => changes.roll(),
+        Event::DownAndUp => changes.down(),
+        Event::Defragment(member) => changes.defragment(member, &client_urls[member]),
+        Event::Snapshot(member) => changes.snapshot(member, &client_urls[member]),
     }
     None
+}
+
+/// The processes of an instance that are there.
+fn both(instances: &[Instance], name: &str) -> Vec<ProcessHandle> {
+    let open = |process| open(instances, name, process);
+    [Process::Supervisor, Process::Child].into_iter().filter_map(open).collect()
 }
 
 fn subcommand(what: Rotated) -> &'static str {
@@ -119,11 +154,11 @@ fn subcommand(what: Rotated) -> &'static str {
     }
 }
 
-/// Gives a member a small volume in the place of the one it has, whose data it loses by that.
-pub(crate) async fn small_volume(plane: &ControlPlane, member: &str) -> SmallVolume {
+/// Gives [`SMALL`] a small volume in the place of the one it has, whose data it loses by that.
+pub(crate) async fn small_volume(plane: &ControlPlane) -> SmallVolume {
     let root = plane.state_directory().with_extension("small");
     let mut small = None;
-    lose_volume(plane, member, |data| small = Some(SmallVolume::over(data, root.clone()))).await;
+    lose_volume(plane, SMALL, |data| small = Some(SmallVolume::over(data, root.clone()))).await;
     plane.until_ready(WHOLE_LIMIT).await;
     small.expect("it was lost")
 }
@@ -136,11 +171,9 @@ async fn lose_volume(plane: &ControlPlane, member: &str, lose: impl FnOnce(&Path
     let data = instances.iter().find(|instance| instance.name == *member);
     let data =
         data.and_then(|instance| instance.data_directory.clone()).expect("etcd tells where its data is");
-    for process in [Process::Supervisor, Process::Child] {
-        if let Some(handle) = open(&instances, member, process) {
-            let _gone = handle.signal(Signal::SIGKILL);
-            handle.ended().await.expect("its end can be waited for");
-        }
+    for handle in both(&instances, member) {
+        let _gone = handle.signal(Signal::SIGKILL);
+        handle.ended().await.expect("its end can be waited for");
     }
     lose(&data);
 }
@@ -159,7 +192,7 @@ async fn instances(plane: &ControlPlane) -> Vec<Instance> {
 }
 
 /// None for a process that is not there: it died of an earlier fault, or there is none.
-fn open(instances: &[Instance], name: &str, process: Process) -> Option<ProcessHandle> {
+pub(crate) fn open(instances: &[Instance], name: &str, process: Process) -> Option<ProcessHandle> {
     let instance = instances.iter().find(|instance| instance.name == name)?;
     let pid = match process {
         Process::Child => instance.pid,

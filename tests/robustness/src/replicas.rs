@@ -1,12 +1,12 @@
 //! Whether all members of etcd are of one cluster and hold the same, by etcd's own hash of all keys at one revision.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use end_to_end::{Instance, component};
-use process_control::{ChildEnding, Spawn, capture};
+use process_control::{ChildEnding, capture};
 use serde::Deserialize;
+
+use crate::members::etcdctl;
 
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -30,22 +30,6 @@ struct Said {
 struct Header {
     cluster_id: u64,
     revision: i64,
-}
-
-/// Where clients reach the members.
-pub(crate) fn client_urls(instances: &[Instance]) -> Vec<String> {
-    flags(instances, "--advertise-client-urls=").into_values().collect()
-}
-
-/// A flag of each member, by name, as they run with it.
-pub(crate) fn flags(instances: &[Instance], flag: &str) -> BTreeMap<String, String> {
-    let members = instances.iter().filter(|instance| instance.component == "etcd");
-    let value = |instance: &Instance| {
-        let line = std::fs::read_to_string(format!("/proc/{}/cmdline", instance.pid?)).ok()?;
-        line.split('\0').find_map(|given| given.strip_prefix(flag)).map(str::to_owned)
-    };
-    let value = |member| value(member).unwrap_or_else(|| panic!("no etcd runs with {flag}: {member:?}"));
-    members.map(|member| (member.name.clone(), value(member))).collect()
 }
 
 /// All members' client URLs must answer; the error says what differs.
@@ -72,14 +56,12 @@ pub(crate) async fn agree(state: &Path, endpoints: &[String]) -> Result<(), Stri
 }
 
 async fn hashes(state: &Path, endpoints: &[String], revision: Option<i64>) -> Result<Vec<Answer>, String> {
-    let runtime = state.join("instances/etcd-0/runtime");
-    let leaf = |file: &str| runtime.join("certificates/etcd-member-client").join(file).display().to_string();
-    let mut spawn = Spawn::new(component("etcdctl"))
-        .arguments(["endpoint", "hashkv", "--write-out=json", "--command-timeout=10s"])
-        .arguments([format!("--endpoints={}", endpoints.join(","))])
-        .arguments([format!("--cacert={}", runtime.join("trust/etcd.crt").display())])
-        .arguments([format!("--cert={}", leaf("tls.crt")), format!("--key={}", leaf("tls.key"))])
-        .from_thread_that_outlives_it();
+    let mut spawn = etcdctl(state, "etcd-0", &endpoints.join(",")).arguments([
+        "endpoint",
+        "hashkv",
+        "--write-out=json",
+        "--command-timeout=10s",
+    ]);
     if let Some(revision) = revision {
         spawn = spawn.arguments([format!("--rev={revision}")]);
     }

@@ -1,17 +1,22 @@
 //! One run: a control plane of its own, load, the plan's events, then the questions what came of them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use certificates::Rotated;
 use disruption::{Disruption, Report, Settings};
-use end_to_end::{ControlPlane, eventually};
+use end_to_end::{ControlPlane, Rotation, eventually};
 use tokio::time::{Instant, sleep};
 
+use crate::changes::Changes;
+use crate::clock::Clock;
 use crate::faults::{Means, Passing, befall, small_volume};
-use crate::plan::{Plan, small};
+use crate::members::{client_urls, peer_ports};
+use crate::plan::{INSTANCES, Plan};
 use crate::replicas;
 
+/// How long a start may take on two busy cores.
+const START_LIMIT: Duration = Duration::from_secs(120);
 /// From the last fault until all is whole again: a member may have to join anew while API servers start.
 const WHOLE_LIMIT: Duration = Duration::from_secs(120);
 /// Until whatever is being replaced is replaced: two rounds of restarts, and leaves that are certainly read anew.
@@ -45,8 +50,8 @@ pub struct Outcome {
     pub whole_after: Duration,
     /// Keys that were replaced, and CAs, all four as one.
     pub replaced: u64,
-    /// Why members of etcd differ, if they do.
-    pub difference: Option<String>,
+    /// What else was found that must not be: members that differ, snapshots that are none.
+    pub found: Vec<String>,
 }
 
 impl Outcome {
@@ -54,7 +59,7 @@ impl Outcome {
     #[must_use]
     pub fn broken(&self) -> Vec<String> {
         let mut broken = self.report.broken_promises();
-        broken.extend(self.difference.iter().map(|difference| format!("members differ: {difference}")));
+        broken.extend_from_slice(&self.found);
         broken
     }
 
@@ -63,10 +68,10 @@ impl Outcome {
     pub fn text(&self) -> String {
         let report = &self.report;
         format!(
-            "seed {}: {} events; {} requests succeeded, {} failed; longest gap of writes {:.1} s, of reads {:.1} s; \
+            "{}: {} events; {} requests succeeded, {} failed; longest gap of writes {:.1} s, of reads {:.1} s; \
              controllers paused {:.1} s; whole {:.1?} after the last event; \
              {} keys and CAs replaced; {} writes lost, {} events missed",
-            self.plan.seed,
+            self.plan.about,
             self.plan.steps.len(),
             report.succeeded(),
             report.failed_reads() + report.failed_writes(),
@@ -81,25 +86,22 @@ impl Outcome {
     }
 }
 
-/// Makes a control plane, does to it for `length` what `seed` says, and looks what came of it.
+/// Makes a control plane, does to it what the plan says, and looks what came of it.
 ///
 /// # Panics
 /// When the control plane does not become ready before, or whole again afterwards: its logs are printed then.
-pub async fn run(seed: u64, length: Duration) -> Outcome {
-    let lifetimes = SHORT_LIVED.map(|profile| format!("--lifetime={profile}={}s", LIFETIME.as_secs()));
-    let flags: Vec<&str> = lifetimes.iter().map(String::as_str).chain(OVERLAPS).collect();
-    let plane = ControlPlane::ready(&flags).await;
+pub async fn run(plan: &Plan) -> Outcome {
+    // Before anything can fail.
+    println!("{}", plan.text());
+    let (mut plane, clock) = started(plan).await;
     let instances = plane.status().await.expect("the status can be read");
-    let names: Vec<String> = instances.iter().map(|instance| instance.name.clone()).collect();
-    let plan = Plan::new(seed, &names, length);
-    let peer_ports = replicas::flags(&instances, "--listen-peer-urls=")
-        .into_iter()
-        .map(|(name, url)| (name, url.rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port")))
-        .collect();
-    let small = small(&names).expect("etcd has members").clone();
-    let volume = small_volume(&plane, &small).await;
-    let means = Means { peer_ports, small: (small, volume) };
+    let names: BTreeSet<&str> = instances.iter().map(|instance| instance.name.as_str()).collect();
+    assert_eq!(names, BTreeSet::from(INSTANCES), "plans name what is there");
+    let (peer_ports, client_urls) = (peer_ports(&instances), client_urls(&instances));
+    let small = small_volume(&plane).await;
+    let means = Means { peer_ports, client_urls, small, clock };
 
+    let length: Duration = plan.steps.iter().map(|step| step.after).sum();
     let settings = Settings {
         duration: length * 3 + WHOLE_LIMIT * 2 + ROTATED_LIMIT,
         patience: WHOLE_LIMIT,
@@ -108,34 +110,59 @@ pub async fn run(seed: u64, length: Duration) -> Outcome {
     let load = Disruption::start(settings).await.expect("the load begins");
     at_work(&load).await;
     let (mut passing, mut asked) = (Passing::default(), BTreeSet::new());
+    let mut changes = Changes::of(plane.state_directory());
     let began = Instant::now();
     for step in &plan.steps {
-        // Nothing is waited for: the moment is the plan's.
-        sleep(step.after).await;
-        println!("seed {seed}, {:.1?}: {}", began.elapsed(), step.event);
+        // The moment is the plan's, whatever goes on.
+        changes.until(Instant::now() + step.after, &mut plane).await;
+        println!("{:.1?}: {}", began.elapsed(), step.event);
         load.mark(&step.event.to_string());
-        asked.extend(befall(&plane, &step.event, &means, &mut passing).await);
+        asked.extend(befall(&mut plane, &step.event, &means, &mut passing, &mut changes).await);
     }
     passing.over().await;
+    changes.up_again(&mut plane).await;
     let last = Instant::now();
+    let mut found = changes.over().await;
     // Nothing can be waited for: what a health endpoint says may be so old.
     sleep(HEALTH_AGE).await;
     plane.until_ready(WHOLE_LIMIT).await;
     let whole_after = last.elapsed();
-    let replaced = rotated(&plane, &asked).await;
+    let replaced = rotated(&plane, &asked, plan.sets_the_clock()).await;
     plane.until_ready(WHOLE_LIMIT).await;
     at_work(&load).await;
     let report = load.stop().await.expect("what happened is checked");
-    let difference = agree(&plane).await;
-    Outcome { plan, report, whole_after, replaced, difference }
+    let difference = agree(&plane, &means.client_urls).await;
+    found.extend(difference.map(|difference| format!("members differ: {difference}")));
+    Outcome { plan: plan.clone(), report, whole_after, replaced, found }
 }
 
-/// Waits until all that was asked for is replaced, and nothing is being replaced any more; gives how much was.
-async fn rotated(plane: &ControlPlane, asked: &BTreeSet<Rotated>) -> u64 {
+/// With the clock that the plan sets, if it does: a library between our processes and the system is no part of any other run.
+async fn started(plan: &Plan) -> (ControlPlane, Option<Clock>) {
+    let lifetimes = SHORT_LIVED.map(|profile| format!("--lifetime={profile}={}s", LIFETIME.as_secs()));
+    let flags: Vec<&str> = lifetimes.iter().map(String::as_str).chain(OVERLAPS).collect();
+    let mut plane = ControlPlane::planned(&flags);
+    let clock = plan.sets_the_clock().then(|| Clock::beside(&plane.state_directory()));
+    if let Some(clock) = &clock {
+        let environment = clock.environment();
+        plane.set_environment(&environment.each_ref().map(|(name, value)| (name.as_str(), value.as_str())));
+    }
+    plane.start();
+    plane.until_ready(START_LIMIT).await;
+    (plane, clock)
+}
+
+/// Waits until all that was asked for is replaced, and nothing is being replaced any more; gives how much was. A clock that was
+/// set back prolongs what was begun before: where the plan does that, whoever says until when he waits is as far as he can be.
+async fn rotated(plane: &ControlPlane, asked: &BTreeSet<Rotated>, clock_set_back: bool) -> u64 {
     let told = eventually("everything is replaced", ROTATED_LIMIT, async || {
         let told = plane.rotations().await;
+        let waits = |it: &Rotation| {
+            let whom = it.waits_for.as_deref().unwrap_or_default();
+            clock_set_back && it.under_way && whom.contains(", until ")
+        };
         let ended = |what: Rotated| {
-            told.get(what.name()).is_some_and(|it| !it.under_way && (it.key > 1 || !asked.contains(&what)))
+            let ended = |it: &Rotation| !it.under_way && (it.key > 1 || !asked.contains(&what));
+            told.get(what.name()).is_some_and(|it| ended(it) || waits(it))
         };
         if Rotated::ALL.into_iter().all(ended) { Ok(told) } else { Err(format!("{told:#?}")) }
     })
@@ -144,18 +171,18 @@ async fn rotated(plane: &ControlPlane, asked: &BTreeSet<Rotated>) -> u64 {
 }
 
 /// A member that lags, or is being compacted at the moment, may be asked again.
-async fn agree(plane: &ControlPlane) -> Option<String> {
-    let instances = plane.status().await.expect("the status can be read");
-    let endpoints = replicas::client_urls(&instances);
+async fn agree(plane: &ControlPlane, client_urls: &BTreeMap<String, String>) -> Option<String> {
+    let endpoints: Vec<String> = client_urls.values().cloned().collect();
+    again(async || replicas::agree(&plane.state_directory(), &endpoints).await).await.err()
+}
+
+async fn again<T>(mut look: impl AsyncFnMut() -> Result<T, String>) -> Result<T, String> {
     let until = Instant::now() + AGREE_LIMIT;
     loop {
-        let Err(difference) = replicas::agree(&plane.state_directory(), &endpoints).await else {
-            return None;
-        };
-        if Instant::now() >= until {
-            return Some(difference);
+        match look().await {
+            Err(_difference) if Instant::now() < until => sleep(Duration::from_secs(1)).await,
+            told => return told,
         }
-        sleep(Duration::from_secs(1)).await;
     }
 }
 

@@ -131,11 +131,11 @@ fn single_crates(run: &Run<'_>) -> Result<()> {
     program::run(command.args(["--lib", "--no-fail-fast", "--", "--ignored", "--test-threads=1"]))
 }
 
-/// `cargo xtask robustness` does the same with other seeds.
+/// `cargo xtask robustness` does the same with other seeds. One control plane at a time, as in `end_to_end`.
 fn robustness(run: &Run<'_>) -> Result<()> {
     binaries()?;
     let mut command = tests(run, |package| package.name == ROBUSTNESS)?;
-    program::run(command.args(["--", "--ignored", "--nocapture"]))
+    program::run(command.args(["--", "--ignored", "--test-threads=1", "--nocapture"]))
 }
 
 /// What takes long, and what needs a second version: an upgrade on one machine, and upgrades on the nodes.
