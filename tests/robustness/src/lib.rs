@@ -10,6 +10,7 @@
 
 mod changes;
 mod clock;
+mod contents;
 mod event;
 mod faults;
 mod members;

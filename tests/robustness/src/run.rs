@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::changes::Changes;
 use crate::clock::Clock;
+use crate::contents::same_in_etcd;
 use crate::faults::{Means, Passing, befall, small_volume};
 use crate::members::{client_urls, peer_ports};
 use crate::plan::{INSTANCES, Plan};
@@ -50,6 +51,8 @@ pub struct Outcome {
     pub whole_after: Duration,
     /// Keys that were replaced, and CAs, all four as one.
     pub replaced: u64,
+    /// Objects that the API shows, and each member of etcd has.
+    pub objects: usize,
     /// What else was found that must not be: members that differ, snapshots that are none.
     pub found: Vec<String>,
 }
@@ -70,7 +73,7 @@ impl Outcome {
         format!(
             "{}: {} events; {} requests succeeded, {} failed; longest gap of writes {:.1} s, of reads {:.1} s; \
              controllers paused {:.1} s; whole {:.1?} after the last event; \
-             {} keys and CAs replaced; {} writes lost, {} events missed",
+             {} keys and CAs replaced; {} objects in each member; {} writes lost, {} events missed",
             self.plan.about,
             self.plan.steps.len(),
             report.succeeded(),
@@ -80,6 +83,7 @@ impl Outcome {
             report.longest_controller_pause(),
             self.whole_after,
             self.replaced,
+            self.objects,
             report.writes.lost.len(),
             report.watches.missed.len()
         )
@@ -130,10 +134,14 @@ pub async fn run(plan: &Plan) -> Outcome {
     let replaced = rotated(&plane, &asked, plan.sets_the_clock()).await;
     plane.until_ready(WHOLE_LIMIT).await;
     at_work(&load).await;
+    let objects = same(&plane, load.namespace(), &means.client_urls).await.unwrap_or_else(|difference| {
+        found.push(format!("the API and etcd differ: {difference}"));
+        0
+    });
     let report = load.stop().await.expect("what happened is checked");
     let difference = agree(&plane, &means.client_urls).await;
     found.extend(difference.map(|difference| format!("members differ: {difference}")));
-    Outcome { plan: plan.clone(), report, whole_after, replaced, found }
+    Outcome { plan: plan.clone(), report, whole_after, replaced, objects, found }
 }
 
 /// With the clock that the plan sets, if it does: a library between our processes and the system is no part of any other run.
@@ -174,6 +182,16 @@ async fn rotated(plane: &ControlPlane, asked: &BTreeSet<Rotated>, clock_set_back
 async fn agree(plane: &ControlPlane, client_urls: &BTreeMap<String, String>) -> Option<String> {
     let endpoints: Vec<String> = client_urls.values().cloned().collect();
     again(async || replicas::agree(&plane.state_directory(), &endpoints).await).await.err()
+}
+
+/// An API server that just restarts may be asked again; what is lost stays lost.
+async fn same(
+    plane: &ControlPlane,
+    namespace: &str,
+    client_urls: &BTreeMap<String, String>,
+) -> Result<usize, String> {
+    let (kubeconfig, state) = (plane.kubeconfig(), plane.state_directory());
+    again(async || same_in_etcd(&kubeconfig, namespace, &state, client_urls).await).await
 }
 
 async fn again<T>(mut look: impl AsyncFnMut() -> Result<T, String>) -> Result<T, String> {
