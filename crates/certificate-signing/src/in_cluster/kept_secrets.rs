@@ -73,10 +73,13 @@ impl Release {
             }
             self.own(&mut secret, anchor.as_ref(), &mut tended).await?;
         }
-        // Made by the supervisors of etcd and of the API servers, later than the keys: looked at again every minute.
+        // Made by the supervisors of etcd and of the API servers, later than the keys.
         for name in [self.objects.cluster_record(), self.objects.version_record()] {
-            if let Some(mut record) = find::<ConfigMap>(&self.api, &name).await? {
-                self.own(&mut record, anchor.as_ref(), &mut tended).await?;
+            match find::<ConfigMap>(&self.api, &name).await? {
+                Some(mut record) => self.own(&mut record, anchor.as_ref(), &mut tended).await?,
+                // One that is to go with the release must not outlive it because nobody owned it yet.
+                None if anchor.is_some() && tended == Tended::Right => tended = Tended::LookAgain,
+                None => {}
             }
         }
         if changed.is_empty() {
