@@ -12,4 +12,5 @@ fn help_reads_well() {
     insta::assert_snapshot!(help(&["--help"]));
     insta::assert_snapshot!(help(&["recover", "--help"]));
     insta::assert_snapshot!(help(&["snapshot", "--help"]));
+    insta::assert_snapshot!(help(&["run", "--help"]));
 }
