@@ -122,6 +122,12 @@ impl Controller {
     }
 }
 
+/// What the child does not inherit from us.
+fn client_environment(is_set: impl Fn(&str) -> bool) -> BTreeMap<String, String> {
+    let missing = CLIENT_ENVIRONMENT.into_iter().filter(|(name, _)| !is_set(name));
+    missing.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
 /// With several API servers the child dials one that is ready, through us: behind one address of a Service it would dial a
 /// dead one in turn, for as long as Kubernetes takes to notice that a node is gone.
 fn front(
@@ -171,11 +177,7 @@ impl Supervised for Controller {
         // No child of ours lives here: after an OOM kill nobody was left to hand the lease on.
         self.leadership.hand_on(HAND_ON_LIMIT).await;
         wait_for_port(self.configuration.listens_at(), progress).await?;
-        let environment = CLIENT_ENVIRONMENT
-            .into_iter()
-            .filter(|(name, _)| std::env::var_os(name).is_none())
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .collect::<BTreeMap<_, _>>();
+        let environment = client_environment(|name| std::env::var_os(name).is_some());
         Ok(ChildCommand { program: self.context.child.program.clone(), arguments, environment })
     }
 
@@ -201,5 +203,19 @@ impl Supervised for Controller {
     async fn ended(&self, _ending: ChildEnding, stopping: bool) {
         let limit = if stopping { HAND_ON_LIMIT_STOPPING } else { HAND_ON_LIMIT };
         self.leadership.hand_on(limit).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dead_api_server_is_given_up_soon_unless_somebody_set_another_time() {
+        let told = |is_set: fn(&str) -> bool| client_environment(is_set).into_iter().collect::<Vec<_>>();
+        let ours = CLIENT_ENVIRONMENT.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        assert_eq!(told(|_| false), [ours[1].clone(), ours[0].clone()]);
+        assert_eq!(told(|name| name == HTTP2_PING_TIMEOUT_SECONDS), [ours[0].clone()]);
+        assert_eq!(told(|_| true), []);
     }
 }
