@@ -9,12 +9,14 @@
     reason = "test code: a broken expectation is a failed test, and measurements are printed"
 )]
 
+mod child;
 mod control_plane;
 mod environment;
 mod frozen;
 mod kubernetes;
 mod lease_history;
 mod leftovers;
+mod listener;
 mod namespaces;
 mod packets;
 mod ports;
@@ -28,6 +30,7 @@ pub use frozen::Frozen;
 pub use kubernetes::{client, create_namespace, lease_holder};
 pub use lease_history::{Held, LeaseHistory};
 pub use leftovers::{assert_nothing_left, processes_of};
+pub use listener::Listener;
 pub use namespaces::{inside_namespaces, shell};
 pub use packets::packets_dropped;
 pub use ports::free_port;

@@ -27,20 +27,26 @@ enum Credentials {
     Fixed(Client),
     /// Read anew when the file is another, as somebody does who is given a new one.
     In(PathBuf),
+    /// Read anew for every so many writes, as commands do that end: each time a new connection and a new handshake.
+    Often(PathBuf, u64),
 }
 
 impl Credentials {
     async fn client(&self) -> Client {
         match self {
             Self::Fixed(client) => client.clone(),
-            Self::In(kubeconfig) => crate::client(kubeconfig).await,
+            Self::In(kubeconfig) | Self::Often(kubeconfig, _) => crate::client(kubeconfig).await,
         }
+    }
+
+    fn is_used_up_after(&self, writes: u64) -> bool {
+        matches!(self, Self::Often(_, every) if writes.is_multiple_of(*every))
     }
 
     /// What they are now, where they may change.
     fn stamp(&self) -> Option<Vec<u8>> {
         match self {
-            Self::Fixed(_) => None,
+            Self::Fixed(_) | Self::Often(..) => None,
             Self::In(kubeconfig) => std::fs::read(kubeconfig).ok(),
         }
     }
@@ -74,6 +80,12 @@ impl Writer {
         Self::with(Credentials::In(kubeconfig.to_owned()), namespace, pause)
     }
 
+    /// The same with a new connection for every so many writes.
+    #[must_use]
+    pub fn reconnecting(kubeconfig: &Path, every: u64, namespace: &str, pause: Duration) -> Self {
+        Self::with(Credentials::Often(kubeconfig.to_owned(), every), namespace, pause)
+    }
+
     fn with(credentials: Credentials, namespace: &str, pause: Duration) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let (stopped, own, own_namespace) = (Arc::clone(&stop), credentials.clone(), namespace.to_owned());
@@ -86,7 +98,7 @@ impl Writer {
             while !stopped.load(Ordering::Relaxed) {
                 number += 1;
                 let now = own.stamp();
-                if now != stamp {
+                if now != stamp || own.is_used_up_after(number) {
                     stamp = now;
                     maps = Api::namespaced(own.client().await, &own_namespace);
                 }
