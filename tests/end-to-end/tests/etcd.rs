@@ -10,9 +10,12 @@
 
 use std::time::Duration;
 
-use end_to_end::{ControlPlane, Instance, Writer, client, create_namespace, eventually};
+use end_to_end::{
+    ControlPlane, Frozen, Instance, Writer, client, create_namespace, eventually, processes_of,
+};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use tokio::time::Instant;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_member_whose_data_is_deleted_is_a_voter_again_without_a_hand() {
@@ -76,6 +79,7 @@ async fn a_frozen_member_is_left_for_another_within_seconds() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn api_servers_outlive_a_frozen_majority() {
+    mutual_tls::install_provider();
     let plane = ControlPlane::ready(&[]).await;
     let before = plane.status().await.unwrap();
     let etcds: Vec<Pid> = before
@@ -104,8 +108,8 @@ async fn api_servers_outlive_a_frozen_majority() {
         .await;
     }
     // Long enough for a plain liveness probe to have restarted the API servers (failure threshold 3 at 10 s).
-    let until = tokio::time::Instant::now() + Duration::from_secs(32);
-    while tokio::time::Instant::now() < until {
+    let until = Instant::now() + Duration::from_secs(32);
+    while Instant::now() < until {
         for server in &servers {
             assert_eq!(probe(&server.endpoint, "/livez").await.unwrap().0, 200);
         }
@@ -115,9 +119,50 @@ async fn api_servers_outlive_a_frozen_majority() {
     for pid in &etcds[..2] {
         kill(*pid, Signal::SIGCONT).unwrap();
     }
-    plane.until_ready(Duration::from_secs(60)).await;
+    eventually(
+        "everything is ready again, and API servers live meanwhile",
+        Duration::from_secs(60),
+        async || {
+            for server in &servers {
+                assert_eq!(probe(&server.endpoint, "/livez").await.unwrap().0, 200);
+            }
+            let (code, table, _) = plane.command(&["status"]).await;
+            if code == 0 { Ok(()) } else { Err(table) }
+        },
+    )
+    .await;
     for server in servers {
         let now = plane.instance(&server.name).await;
         assert_eq!((now.pid, now.restarts), (server.pid, server.restarts), "{} was restarted", server.name);
     }
+}
+
+/// kube-apiserver's own drain waits for etcd, which does not come back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_api_server_that_does_not_end_because_etcd_is_gone_is_killed() {
+    let plane =
+        ControlPlane::ready(&["--etcd=1", "--api-servers=1", "--controller-managers=1", "--schedulers=1"])
+            .await;
+    let (etcd, server) = (plane.instance("etcd-0").await, plane.instance("kube-apiserver-0").await);
+    // It would replace a frozen etcd after ten seconds.
+    let frozen_supervisor = Frozen::supervisor_of(&etcd);
+    let frozen = Frozen::of(&etcd);
+    let asked = Instant::now();
+    let (supervisor, child) = (server.supervisor_pid.unwrap(), server.pid.unwrap());
+    kill(Pid::from_raw(supervisor.cast_signed()), Signal::SIGTERM).unwrap();
+    eventually("the API server and its supervisor end", Duration::from_secs(20), async || {
+        let left = processes_of(&plane.state_directory());
+        let left: Vec<_> =
+            left.into_iter().filter(|(pid, _)| [supervisor, child].contains(&pid.cast_unsigned())).collect();
+        if left.is_empty() { Ok(()) } else { Err(left) }
+    })
+    .await;
+    println!("an API server without etcd ended {:?} after SIGTERM", asked.elapsed());
+    let log = plane.state_directory().join("instances/kube-apiserver-0/log");
+    let log = std::fs::read_to_string(log).unwrap();
+    let reason = "SIGKILL sent: further waiting is senseless: etcd has had no quorum for 10s";
+    assert!(log.contains(reason), "{log}");
+    drop(frozen);
+    drop(frozen_supervisor);
+    plane.until_ready(Duration::from_secs(60)).await;
 }
