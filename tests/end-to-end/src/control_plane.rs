@@ -10,6 +10,7 @@ use tempfile::TempDir;
 
 use crate::environment::{binary, components};
 use crate::leftovers::processes_of;
+use crate::nobody::Nobody;
 use crate::ports::free_port;
 use crate::wait::eventually;
 
@@ -95,6 +96,7 @@ pub struct ControlPlane {
     components: PathBuf,
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
+    nobody: Option<Nobody>,
     process: Option<Child>,
 }
 
@@ -123,6 +125,7 @@ impl ControlPlane {
             components: components(),
             arguments: arguments.iter().map(|argument| (*argument).to_owned()).collect(),
             environment: Vec::new(),
+            nobody: None,
             process: None,
         }
     }
@@ -138,6 +141,14 @@ impl ControlPlane {
         directory.clone_into(&mut self.components);
     }
 
+    /// Lets a user without privileges run it from the next [`Self::start`] on; panics unless we are root.
+    pub fn give_to_nobody(&mut self) {
+        let nobody = Nobody::with_binaries();
+        Nobody::owns(self.directory.path());
+        nobody.binaries().clone_into(&mut self.components);
+        self.nobody = Some(nobody);
+    }
+
     /// Other arguments for the next [`Self::start`].
     pub fn set_arguments(&mut self, arguments: &[&str]) {
         self.arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
@@ -146,7 +157,13 @@ impl ControlPlane {
     /// Starts `pilothouse up` (again) on the same state directory.
     pub fn start(&mut self) {
         let state = self.state_directory();
-        let spawn = Spawn::new(binary("pilothouse"))
+        let spawn = match &self.nobody {
+            None => Spawn::new(binary("pilothouse")),
+            Some(nobody) => {
+                Nobody::runs(&nobody.binaries().join("pilothouse")).environment("HOME", self.directory.path())
+            }
+        };
+        let spawn = spawn
             .arguments(["up", "--name", "test", "--log-format", "text"])
             .arguments([Path::new("--state-dir"), &state])
             .arguments([Path::new("--components"), &self.components])
