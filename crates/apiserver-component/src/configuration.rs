@@ -127,6 +127,7 @@ mod tests {
             goaway_chance: None,
             version_record: None,
             serving_api_servers: ServingApiServers::Listed(Vec::new()),
+            api_server_supervisors: None,
             jwt_authenticators: None,
         };
         let good = configuration.policy().good_endings;
