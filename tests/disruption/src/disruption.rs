@@ -10,8 +10,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::error::DisruptionError;
 use crate::model::{
-    Moment, Operation, OperationSummary, WatchLog, examine_lease, examine_watches, examine_writes, gap,
-    rounded, seconds, summarize,
+    Moment, Operation, OperationSummary, WatchLog, examine_lease, examine_watches, gap, rounded, seconds,
+    summarize,
 };
 use crate::report::{Load, Report};
 use crate::settings::Settings;
@@ -127,10 +127,13 @@ impl Disruption {
             .last_revision()
             .await
             .map_err(|trouble| DisruptionError::check("write the last object", server, &trouble))?;
+        let recorder = &self.context.recorder;
+        let begun = recorder.read_begins();
         let found = checker
             .found()
             .await
             .map_err(|trouble| DisruptionError::check("read everything back", server, &trouble))?;
+        recorder.read_ends(|history, now| history.read_back(&found, begun, now));
         // Those that do not are told of as behind.
         let _behind = timeout(self.settings.patience, until_reached(&mut self.watches, last)).await;
         let leases_until = self.context.recorder.began() + end;
@@ -140,7 +143,7 @@ impl Disruption {
             logs.push(task.await.map_err(DisruptionError::Task)?);
         }
         let deleted = checker.delete_namespace().await;
-        let mut report = report(&self.settings, &self.context, end, leases_until, &found, &logs, last);
+        let mut report = report(&self.settings, &self.context, end, leases_until, &logs, last);
         if let Err(trouble) = deleted {
             let namespace = &self.settings.namespace;
             report
@@ -217,13 +220,13 @@ fn report(
     context: &ClientContext,
     end: Moment,
     leases_until: Duration,
-    found: &std::collections::BTreeMap<u64, u32>,
     logs: &[WatchLog],
     last: u64,
 ) -> Report {
     let recorder = &context.recorder;
     let records = std::mem::take(&mut *recorder.records());
     let breaks: Vec<Moment> = logs.iter().flat_map(WatchLog::breaks).filter(|at| *at <= end).collect();
+    let (writes, reads) = records.history.into_summaries();
     let views = |name: &String| records.leases.get(name).cloned().unwrap_or_default();
     Report {
         load: Load {
@@ -240,8 +243,8 @@ fn report(
             .into(),
         longest_gap_of_reads: gap(&records.requests, end, Operation::looks),
         longest_gap_of_writes: gap(&records.requests, end, Operation::changes),
-        stale_reads: records.stale_reads,
-        writes: examine_writes(&records.attempts, found),
+        reads,
+        writes,
         watches: examine_watches(logs, &records.attempts, last, end),
         leases: settings
             .leases

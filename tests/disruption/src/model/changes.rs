@@ -18,13 +18,13 @@ pub struct Change {
     pub step: Step,
 }
 
-impl Change {
+impl Step {
     /// The sequence number that the object has afterwards; none when it is gone.
     #[must_use]
     pub fn state(self) -> Option<u32> {
-        match self.step {
-            Step::Put(sequence) => Some(sequence),
-            Step::Deleted => None,
+        match self {
+            Self::Put(sequence) => Some(sequence),
+            Self::Deleted => None,
         }
     }
 }

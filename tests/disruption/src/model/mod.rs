@@ -2,6 +2,7 @@
 //! Refuses clocks and connections: whoever saw something says when.
 
 mod changes;
+mod history;
 mod leases;
 mod requests;
 mod watches;
@@ -10,10 +11,11 @@ mod writes;
 use std::time::Duration;
 
 pub use changes::{Change, Step};
+pub use history::{History, ReadSummary, WriteSummary};
 pub use leases::{LeaseSummary, LeaseView, Tenure, examine_lease};
 pub use requests::{Gap, Operation, OperationSummary, Outcome, Request, Second, gap, seconds, summarize};
 pub use watches::{WatchEntry, WatchLog, WatchSummary, examine_watches};
-pub use writes::{Attempt, Fate, WriteSummary, examine_writes};
+pub use writes::{Attempt, Fate};
 
 /// Time since the load began.
 pub type Moment = Duration;

@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::model::{Gap, LeaseSummary, Operation, OperationSummary, Second, WatchSummary, WriteSummary};
+use crate::model::{
+    Gap, LeaseSummary, Operation, OperationSummary, ReadSummary, Second, WatchSummary, WriteSummary,
+};
 
 /// The load, as far as a reader must know it to judge the numbers.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -51,9 +53,9 @@ pub struct Report {
     pub longest_gap_of_reads: Gap,
     /// The longest time in which no write and no deletion succeeded.
     pub longest_gap_of_writes: Gap,
-    /// Reads that showed less than was acknowledged before they began.
-    pub stale_reads: Vec<String>,
-    /// Writes against the read-back.
+    /// Reads against the writes and each other.
+    pub reads: ReadSummary,
+    /// Writes against the reads and the read-back.
     pub writes: WriteSummary,
     /// Watches against the writes and each other.
     pub watches: WatchSummary,
@@ -110,8 +112,8 @@ impl Report {
         self.leases.iter().map(|lease| lease.longest_pause).fold(0.0, f64::max)
     }
 
-    /// What must never happen, whatever is done to the server: lost writes, stale reads, missed and doubled events, two
-    /// leaders. Empty when none of it did.
+    /// What must never happen, whatever is done to the server: lost writes, reads and writes that no order explains, missed and
+    /// doubled events, two leaders. Empty when none of it did.
     #[must_use]
     pub fn broken_promises(&self) -> Vec<String> {
         let watches = &self.watches;
@@ -119,7 +121,9 @@ impl Report {
         for (what, found) in [
             ("lost acknowledged write", &self.writes.lost),
             ("refused write that was done", &self.writes.refused_but_done),
-            ("stale read", &self.stale_reads),
+            ("stale read", &self.reads.stale),
+            ("read that went back", &self.reads.went_back),
+            ("read of what nobody wrote", &self.reads.never_written),
             ("missed event", &watches.missed),
             ("doubled event", &watches.doubled),
             ("event out of order", &watches.out_of_order),

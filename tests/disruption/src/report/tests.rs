@@ -36,6 +36,7 @@ fn outage() -> Report {
         ]
         .into(),
         longest_gap_of_reads: Gap { from: 4.0, seconds: 1.1 },
+        reads: ReadSummary { compared: 270, ..ReadSummary::default() },
         leases: vec![LeaseSummary {
             name: "kube-scheduler".to_owned(),
             tenures: [(0.0, "scheduler-0_1f"), (4.2, ""), (4.9, "scheduler-1_2e")]
@@ -61,6 +62,7 @@ fn outage() -> Report {
 fn the_text_tells_what_a_reader_asks_first() {
     let text = outage().text();
     for line in [
+        "reads: 270 objects compared with their writes, 0 stale, 0 went back, 0 of what nobody wrote\n",
         "failed: 2 x read: connect: connection refused (Connection refused (os error 111))\n",
         "longest gap: reads 1.10 s at 4.0 s, writes 0.00 s at 0.0 s\n",
         "kube-scheduler: 1 changes of leader, longest pause 1.9 s at 3.2 s, 9 renewals\n",
@@ -80,7 +82,8 @@ fn what_must_never_happen_is_named() {
     report.watches.missed.push("watch 2: object 3 sequence 9".to_owned());
     report.watches.behind = 1;
     report.leases[0].two_leaders.push("b took it".to_owned());
-    assert_eq!(report.broken_promises().len(), 4);
+    report.reads.went_back.push("object 3 sequence 9: read, then sequence 8".to_owned());
+    assert_eq!(report.broken_promises().len(), 5);
     assert!(report.text().contains("BROKEN: lost acknowledged write: object 3 sequence 9"));
 }
 
@@ -90,6 +93,7 @@ fn programs_can_read_it() {
     assert_eq!(value["operations"]["read"]["failed"]["connect: connection refused"], 2);
     assert_eq!(value["timeline"][4]["watchBreaks"], 6);
     assert_eq!(value["leases"][0]["longestPause"], 1.9);
+    assert_eq!(value["reads"]["wentBack"].as_array().map(Vec::len), Some(0));
 }
 
 #[test]

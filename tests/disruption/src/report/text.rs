@@ -54,12 +54,20 @@ impl Report {
         let writes = &self.writes;
         writeln!(
             text,
-            "writes: {} acknowledged, {} lost; {} without a clear answer, of which {} were done; {} stale reads",
+            "writes: {} acknowledged, {} lost; {} without a clear answer, of which {} were done",
             writes.acknowledged,
             writes.lost.len(),
             writes.ambiguous,
-            writes.ambiguous_but_done,
-            self.stale_reads.len()
+            writes.ambiguous_but_done
+        )?;
+        let reads = &self.reads;
+        writeln!(
+            text,
+            "reads: {} objects compared with their writes, {} stale, {} went back, {} of what nobody wrote",
+            reads.compared,
+            reads.stale.len(),
+            reads.went_back.len(),
+            reads.never_written.len()
         )?;
         let watches = &self.watches;
         writeln!(

@@ -1,7 +1,6 @@
 //! One client: a steady rhythm of reads, lists, writes and deletes, one after the other, over one kept connection or a new
 //! one for each. Retries only what the protocol asks to retry, and writes that down apart.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +15,7 @@ use super::numbered_object::{Collection, Read, ReadList, body};
 use super::recorder::Recorder;
 use super::server::Server;
 use super::trouble::{Meaning, Trouble};
-use crate::model::{Attempt, Change, Fate, Operation, Step};
+use crate::model::{Change, Fate, Operation, Step};
 use crate::settings::Mix;
 
 /// How many objects a client keeps; above it, it deletes.
@@ -76,44 +75,39 @@ impl Client {
     }
 
     async fn read(&mut self) {
-        let Some(expectation) = self.context.ledger.any() else { return self.write().await };
-        let path = self.context.collection.path_of(expectation.object);
-        let judge = |context: &ClientContext, found| {
-            let fault = context.ledger.judge(expectation, found);
-            context.recorder.records().stale_reads.extend(fault);
-        };
-        let context = Arc::clone(&self.context);
-        let answer = self
-            .ask(Operation::Read, Method::GET, &path, None, |trouble| {
-                // Whether its absence is right is the ledger's to say; it is an answer either way.
-                trouble.status == Some(404)
-            })
-            .await;
-        match answer {
+        let Some(object) = self.context.ledger.any() else { return self.write().await };
+        let path = self.context.collection.path_of(object);
+        let begun = self.context.recorder.read_begins();
+        // Whether its absence is right is the history's to say; it is an answer either way.
+        let is_answer = |trouble: &Trouble| trouble.status == Some(404);
+        let answer = self.ask(Operation::Read, Method::GET, &path, None, is_answer).await;
+        self.context.recorder.read_ends(|history, now| match answer {
             Ok(body) => match serde_json::from_slice::<Read>(&body).ok().and_then(|read| read.numbered()) {
-                Some((_, sequence)) => judge(&context, Some(sequence)),
-                None => context.recorder.records().stale_reads.push(format!("{path}: not an object of ours")),
+                Some((found, sequence)) if found == object => {
+                    history.read_ended(object, Some(sequence), begun, now);
+                }
+                _ => history.read_of_something_else(format!("{path}: not an object of ours"), begun),
             },
-            Err(trouble) if trouble.status == Some(404) => judge(&context, None),
-            Err(_) => {}
-        }
+            Err(trouble) if is_answer(&trouble) => history.read_ended(object, None, begun, now),
+            Err(_) => history.read_failed(begun),
+        });
     }
 
     async fn list(&mut self) {
-        let expectations = self.context.ledger.all();
         let path = self.context.collection.path();
-        let Ok(body) = self.ask(Operation::List, Method::GET, &path, None, |_| false).await else { return };
-        let found: BTreeMap<u64, u32> = match serde_json::from_slice::<ReadList>(&body) {
-            Ok(list) => list.items.iter().filter_map(Read::numbered).collect(),
-            Err(_) => BTreeMap::new(),
-        };
-        for expectation in expectations {
-            let fault = self.context.ledger.judge(expectation, found.get(&expectation.object).copied());
-            self.context.recorder.records().stale_reads.extend(fault.map(|fault| format!("list: {fault}")));
-        }
+        let begun = self.context.recorder.read_begins();
+        let answer = self.ask(Operation::List, Method::GET, &path, None, |_| false).await;
+        // Outside of what others wait for: a list is long.
+        let list = answer.map(|body| serde_json::from_slice::<ReadList>(&body).map(|list| list.numbered()));
+        self.context.recorder.read_ends(|history, now| match list {
+            Ok(Ok(found)) => history.list_ended(&found, begun, now),
+            Ok(Err(error)) => history.read_of_something_else(format!("{path}: no list: {error}"), begun),
+            Err(_) => history.read_failed(begun),
+        });
     }
 
-    /// A new object or the next sequence number of one. An object whose fate is unclear is left alone from then on.
+    /// A new object or the next sequence number of one, which is never used again. An object whose fate is unclear is left
+    /// alone from then on.
     async fn write(&mut self) {
         let create = self.objects.len() < MOST_OBJECTS && (self.objects.is_empty() || rand::random_bool(0.4));
         let index = if create { self.objects.len() } else { rand::random_range(0..self.objects.len()) };
@@ -128,23 +122,25 @@ impl Client {
             Some(_) => (Method::PUT, collection.path_of(object)),
             None => (Method::POST, collection.path()),
         };
-        let begun = self.context.recorder.now();
+        let change = Change { object, step: Step::Put(sequence) };
+        let begun = self.context.recorder.change_begins(change);
         let answer = self.ask(Operation::Write, method, &path, Some(body), |_| false).await;
         let revision = |body: &Bytes| {
             serde_json::from_slice::<Read>(body).map(|read| read.metadata.revision()).unwrap_or_default()
         };
         let fate = fate(answer.as_ref().map(|body| Some(revision(body))));
-        self.attempt(Change { object, step: Step::Put(sequence) }, begun, fate);
-        match fate {
-            Fate::Acknowledged(revision) => {
+        self.context.recorder.change_ends(change, begun, fate);
+        match (fate, before) {
+            (Fate::Acknowledged(revision), _) => {
                 let state = (object, sequence, revision.unwrap_or_default());
-                self.context.ledger.acknowledged(object, sequence);
                 if create { self.objects.push(state) } else { self.objects[index] = state }
             }
-            Fate::Refused if !conflicts(&answer) => {}
+            (Fate::Refused, Some((_, revision))) if !conflicts(&answer) => {
+                self.objects[index] = (object, sequence, revision);
+            }
             // A conflict with ourselves means that an earlier write came through after all.
-            Fate::Refused | Fate::Ambiguous => {
-                self.context.ledger.forget(object);
+            (Fate::Refused | Fate::Ambiguous, _) => {
+                self.context.ledger.left(object);
                 if !create {
                     self.objects.swap_remove(index);
                 }
@@ -154,17 +150,12 @@ impl Client {
 
     async fn delete(&mut self) {
         let (object, _, _) = self.objects.remove(0);
-        self.context.ledger.deleting(object);
         let path = self.context.collection.path_of(object);
-        let begun = self.context.recorder.now();
+        let change = Change { object, step: Step::Deleted };
+        let begun = self.context.recorder.change_begins(change);
         let answer = self.ask(Operation::Delete, Method::DELETE, &path, None, |_| false).await;
-        self.attempt(Change { object, step: Step::Deleted }, begun, fate(answer.as_ref().map(|_| None)));
-        self.context.ledger.forget(object);
-    }
-
-    fn attempt(&self, change: Change, begun: crate::model::Moment, fate: Fate) {
-        let ended = self.context.recorder.now();
-        self.context.recorder.records().attempts.push(Attempt { change, begun, ended, fate });
+        self.context.recorder.change_ends(change, begun, fate(answer.as_ref().map(|_| None)));
+        self.context.ledger.left(object);
     }
 
     /// One request, and again when the protocol asks for it. `is_answer` says which trouble counts as a success.

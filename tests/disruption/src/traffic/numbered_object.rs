@@ -90,6 +90,13 @@ impl Read {
     }
 }
 
+impl ReadList {
+    /// The sequence numbers of all objects of ours in it.
+    pub(crate) fn numbered(&self) -> BTreeMap<u64, u32> {
+        self.items.iter().filter_map(Read::numbered).collect()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

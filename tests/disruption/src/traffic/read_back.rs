@@ -56,7 +56,7 @@ impl Checker {
 
     /// All numbered objects that are there, by a read that asks etcd's quorum.
     pub(crate) async fn found(&mut self) -> Result<BTreeMap<u64, u32>, Trouble> {
-        Ok(self.list().await?.items.iter().filter_map(Read::numbered).collect())
+        Ok(self.list().await?.numbered())
     }
 
     /// Asks for the end of the namespace; its content goes in the background.

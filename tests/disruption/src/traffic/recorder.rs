@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::time::Instant;
 
 use super::trouble::{Meaning, Trouble};
-use crate::model::{Attempt, LeaseView, Moment, Operation, Outcome, Request};
+use crate::model::{Attempt, Change, Fate, History, LeaseView, Moment, Operation, Outcome, Request};
 use crate::report::Mark;
 
 /// What was written down so far.
@@ -15,9 +15,9 @@ use crate::report::Mark;
 pub(crate) struct Records {
     pub(crate) requests: Vec<Request>,
     pub(crate) attempts: Vec<Attempt>,
+    pub(crate) history: History,
     pub(crate) leases: BTreeMap<String, Vec<LeaseView>>,
     pub(crate) marks: Vec<Mark>,
-    pub(crate) stale_reads: Vec<String>,
     pub(crate) examples: BTreeMap<String, String>,
     pub(crate) not_sent: u64,
     pub(crate) reconnects: u64,
@@ -65,6 +65,39 @@ impl Recorder {
             }
         };
         records.requests.push(Request { operation, begun, ended, outcome });
+    }
+
+    /// A read or a list is about to be sent; gives the moment by which to tell how it ended.
+    pub(crate) fn read_begins(&self) -> Moment {
+        let (mut records, at) = self.records_now();
+        records.history.read_begun(at);
+        at
+    }
+
+    /// The end of a read or a list: `tell` says which, with the moment of now.
+    pub(crate) fn read_ends(&self, tell: impl FnOnce(&mut History, Moment)) {
+        let (mut records, at) = self.records_now();
+        tell(&mut records.history, at);
+    }
+
+    /// A change is about to be sent.
+    pub(crate) fn change_begins(&self, change: Change) -> Moment {
+        let (mut records, at) = self.records_now();
+        records.history.write_begun(change, at);
+        at
+    }
+
+    /// What came of the change that began then.
+    pub(crate) fn change_ends(&self, change: Change, begun: Moment, fate: Fate) {
+        let (mut records, ended) = self.records_now();
+        records.history.write_ended(change, fate, ended);
+        records.attempts.push(Attempt { change, begun, ended, fate });
+    }
+
+    /// The moment is taken when nobody else can write anything down: all is told in the order of its moments.
+    fn records_now(&self) -> (MutexGuard<'_, Records>, Moment) {
+        let records = self.records();
+        (records, self.now())
     }
 
     pub(crate) fn mark(&self, text: &str) {
