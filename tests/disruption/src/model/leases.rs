@@ -1,6 +1,7 @@
 //! The history of a leader lease: who held it when, how long nobody renewed it, and whether two ever led at once.
 //! Times are those that the holders wrote: a watch that arrives late makes no pause.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -20,6 +21,8 @@ pub struct LeaseView {
     pub renewed: Duration,
     /// How long the holder may be silent.
     pub term: Duration,
+    /// A list brought it: what lay between it and the view before was perhaps not seen.
+    pub after_a_gap: bool,
 }
 
 /// One holder's time.
@@ -46,7 +49,7 @@ pub struct LeaseSummary {
     pub longest_pause: f64,
     /// When that pause began, in seconds.
     pub pause_from: f64,
-    /// Each time that somebody took it while its holder could still believe to lead, or came back after it was taken.
+    /// Each time that somebody took it, or it was cleared, while its holder could still believe to lead.
     pub two_leaders: Vec<String>,
 }
 
@@ -59,19 +62,35 @@ impl LeaseSummary {
 }
 
 /// Goes through the events of one lease. `began` and `ended` are the run's, since 1970.
+///
+/// A holder's name is that of one process (hostname and a random part), which ends when it no longer leads
+/// (client-go/tools/leaderelection: `renew` returns, and every component of Kubernetes exits). So the history proves that somebody
+/// could believe to lead while another one was free to
+///
+/// - when the lease is taken from a holder before the term of its last renewal is over, unless it was cleared in between;
+/// - when a holder is there again after its lease was cleared, whether it noticed, and took it anew, or did not, and renewed it:
+///   only who is dead, or ends by itself, may be cleared;
+/// - when a holder took it anew without anybody's having been seen in between, which is the same, unseen;
+/// - when a holder renews with the time at which it took it before somebody else did.
+///
+/// What no history of a lease can show is a holder that is cleared while it lives and finds another one's name at its next
+/// attempt: it ends without having written anything.
 #[must_use]
 pub fn examine_lease(name: &str, views: &[LeaseView], began: Duration, ended: Duration) -> LeaseSummary {
     let mut summary = LeaseSummary { name: name.to_owned(), ..LeaseSummary::default() };
     let mut renewed: Option<Duration> = None;
     let mut before: Option<&LeaseView> = None;
+    let mut cleared: BTreeSet<&str> = BTreeSet::new();
     for (index, view) in views.iter().enumerate() {
         if summary.tenures.last().is_none_or(|last| last.holder != view.holder) {
             summary.tenures.push(Tenure { from: rounded(view.at), holder: view.holder.clone() });
         }
-        if let Some(before) = before
-            && let Some(fault) = fault(before, view, &views[..index])
-        {
-            summary.two_leaders.push(fault);
+        if let Some(before) = before {
+            if view.holder.is_empty() && !before.holder.is_empty() {
+                cleared.insert(&before.holder);
+            }
+            let was_cleared = cleared.remove(&*view.holder);
+            summary.two_leaders.extend(fault(before, view, &views[..index], was_cleared));
         }
         // Clearing a lease writes a time too, but renews nothing.
         if !view.holder.is_empty() && renewed != Some(view.renewed) {
@@ -95,77 +114,29 @@ fn pause(summary: &mut LeaseSummary, from: Duration, until: Duration, began: Dur
     }
 }
 
-fn fault(before: &LeaseView, now: &LeaseView, earlier: &[LeaseView]) -> Option<String> {
-    if now.holder.is_empty() || now.holder == before.holder {
+fn fault(before: &LeaseView, now: &LeaseView, earlier: &[LeaseView], was_cleared: bool) -> Option<String> {
+    let LeaseView { holder, acquired, .. } = now;
+    if holder.is_empty() {
         return None;
     }
     let at = rounded(now.at);
-    if !before.holder.is_empty() && now.acquired < before.renewed + before.term {
-        return Some(format!("{at} s: {} took it from {}, which still held it", now.holder, before.holder));
+    if was_cleared {
+        return Some(format!("{at} s: {holder} was alive when its lease was cleared, and is there again"));
+    }
+    if *holder == before.holder {
+        // A renewal leaves the time at which it was taken as it is.
+        return (*acquired != before.acquired).then(|| {
+            format!("{at} s: {holder} was alive when its lease was cleared or taken, and took it again")
+        });
+    }
+    let still_held = *acquired < before.renewed + before.term;
+    if still_held && !before.holder.is_empty() && !now.after_a_gap {
+        return Some(format!("{at} s: {holder} took it from {}, which still held it", before.holder));
     }
     // Who takes a lease anew writes when; the old time means that it never noticed its loss.
-    let unaware = earlier.iter().any(|view| view.holder == now.holder && view.acquired == now.acquired);
-    unaware.then(|| format!("{at} s: {} renewed it after it was taken", now.holder))
+    let unaware = earlier.iter().any(|view| view.holder == *holder && view.acquired == *acquired);
+    unaware.then(|| format!("{at} s: {holder} renewed it after it was taken"))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const BEGAN: Duration = Duration::from_secs(1_000);
-
-    /// Holder, acquired, renewed: seconds of the run.
-    fn view(holder: &str, acquired: u64, renewed: u64) -> LeaseView {
-        LeaseView {
-            at: Duration::from_secs(renewed),
-            holder: holder.to_owned(),
-            acquired: BEGAN + Duration::from_secs(acquired),
-            renewed: BEGAN + Duration::from_secs(renewed),
-            term: Duration::from_secs(15),
-        }
-    }
-
-    fn examine(views: &[LeaseView], seconds: u64) -> LeaseSummary {
-        examine_lease("some", views, BEGAN, BEGAN + Duration::from_secs(seconds))
-    }
-
-    #[test]
-    fn a_lease_that_is_cleared_and_taken_is_one_change_and_a_short_pause() {
-        let summary = examine(
-            &[view("a_1", 0, 1), view("a_1", 0, 3), view("", 0, 4), view("b_2", 6, 6), view("b_2", 6, 7)],
-            8,
-        );
-        assert_eq!(summary.changes(), 1);
-        assert_eq!((summary.longest_pause, summary.pause_from), (3.0, 3.0));
-        assert_eq!(summary.renewals, 4);
-        assert_eq!(summary.two_leaders, [""; 0]);
-    }
-
-    #[test]
-    fn a_lease_that_ran_out_may_be_taken() {
-        let summary = examine(&[view("a_1", 0, 1), view("b_2", 16, 16)], 17);
-        assert_eq!((summary.longest_pause, summary.two_leaders.len()), (15.0, 0));
-    }
-
-    #[test]
-    fn a_lease_that_is_taken_from_a_living_holder_is_found() {
-        let summary = examine(&[view("a_1", 0, 1), view("b_2", 15, 15)], 16);
-        assert_eq!(summary.two_leaders, ["15 s: b_2 took it from a_1, which still held it"]);
-    }
-
-    #[test]
-    fn a_holder_that_renews_what_was_taken_from_it_is_found_and_one_that_takes_it_back_is_not() {
-        let unaware =
-            examine(&[view("a_1", 0, 1), view("b_2", 16, 16), view("", 16, 17), view("a_1", 0, 18)], 19);
-        assert_eq!(unaware.two_leaders, ["18 s: a_1 renewed it after it was taken"]);
-        let again = examine(&[view("a_1", 0, 1), view("", 0, 2), view("a_1", 3, 3)], 4);
-        assert_eq!(again.two_leaders, [""; 0]);
-    }
-
-    #[test]
-    fn silence_to_the_end_is_a_pause() {
-        let pause = |views: &[LeaseView]| Duration::from_secs_f64(examine(views, 31).longest_pause);
-        assert_eq!(pause(&[view("a_1", 0, 1)]), Duration::from_secs(30));
-        assert_eq!(pause(&[]), Duration::from_secs(31));
-    }
-}
+mod tests;

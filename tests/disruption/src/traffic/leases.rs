@@ -26,18 +26,18 @@ pub(crate) async fn follow_lease(
         selector: Some(format!("metadata.name%3D{name}")),
         limit,
     };
-    let write_down = |read: &Read| {
-        let view = view(recorder.now(), &read.spec);
+    let write_down = |read: &Read, after_a_gap: bool| {
+        let view = LeaseView { after_a_gap, ..view(recorder.now(), &read.spec) };
         let mut records = recorder.records();
         let views = records.leases.entry(name.clone()).or_default();
         // A list shows again what the watch showed before.
-        if views.last().is_none_or(|last| LeaseView { at: view.at, ..last.clone() } != view) {
+        if views.last().is_none_or(|last| LeaseView { at: view.at, after_a_gap, ..last.clone() } != view) {
             views.push(view);
         }
     };
     follow(&server, 0, &target, None, &stop, |told| match told {
-        Told::Put(read) => write_down(read),
-        Told::Relisted { list, .. } => list.items.iter().for_each(write_down),
+        Told::Put(read) => write_down(read, false),
+        Told::Relisted { list, .. } => list.items.iter().for_each(|read| write_down(read, true)),
         _ => {}
     })
     .await;
@@ -57,6 +57,7 @@ fn view(at: Moment, spec: &serde_json::Value) -> LeaseView {
         term: Duration::from_secs(
             spec.get("leaseDurationSeconds").and_then(serde_json::Value::as_u64).unwrap_or_default(),
         ),
+        after_a_gap: false,
     }
 }
 
