@@ -1,6 +1,7 @@
 //! What watches showed against what was done: every change once, in order, none missing, none made up.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -68,6 +69,9 @@ pub struct WatchSummary {
     pub events: u64,
     /// Broken streams by kind.
     pub breaks: BTreeMap<String, u64>,
+    /// The largest number of streams that broke within one second, wherever that second begins: watches that are moved gently
+    /// come back spread over time.
+    pub most_breaks_in_one_second: u64,
     /// Too-old revisions, after which events are legitimately gone.
     pub relists: u64,
     /// The longest time from a break to the next stream, in seconds.
@@ -90,6 +94,7 @@ pub struct WatchSummary {
 #[must_use]
 pub fn examine_watches(logs: &[WatchLog], attempts: &[Attempt], last: u64, end: Moment) -> WatchSummary {
     let mut summary = WatchSummary { watches: logs.len() as u64, ..WatchSummary::default() };
+    summary.most_breaks_in_one_second = most_in_one_second(logs.iter().flat_map(WatchLog::breaks)) as u64;
     let revisions = revisions(logs, attempts);
     let acknowledged: HashMap<Change, Moment> = attempts
         .iter()
@@ -118,6 +123,15 @@ pub fn examine_watches(logs: &[WatchLog], attempts: &[Attempt], last: u64, end: 
         missing(number, log, &seen, &revisions, &mut summary);
     }
     summary
+}
+
+fn most_in_one_second(moments: impl Iterator<Item = Moment>) -> usize {
+    let mut moments: Vec<Moment> = moments.collect();
+    moments.sort_unstable();
+    let within = |(index, from): (usize, &Moment)| {
+        moments[index..].partition_point(|moment| *moment < *from + Duration::from_secs(1))
+    };
+    moments.iter().enumerate().map(within).max().unwrap_or(0)
 }
 
 /// All changes that happened, with their revisions: acknowledged ones, and what any watch showed. A deletion's answer

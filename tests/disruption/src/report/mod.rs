@@ -61,7 +61,7 @@ pub struct Report {
     pub watches: WatchSummary,
     /// Leader leases.
     pub leases: Vec<LeaseSummary>,
-    /// Requests that were due while their client still waited for another.
+    /// Requests that were due more than a second before their client had the answer to another.
     pub not_sent: u64,
     /// Kept connections that had ended between two requests, which is no failure.
     pub reconnects: u64,
@@ -98,6 +98,14 @@ impl Report {
     #[must_use]
     pub fn succeeded(&self) -> u64 {
         self.sum(|_| true, |it| it.succeeded)
+    }
+
+    /// Requests per second that were really sent, without watches. Each try is one.
+    #[must_use]
+    pub fn achieved_rate(&self) -> f64 {
+        let sent = |it: &OperationSummary| it.succeeded + it.failures() + it.retries();
+        let requests = self.sum(|operation| operation.looks() || operation.changes(), sent);
+        if self.seconds > 0.0 { requests as f64 / self.seconds } else { 0.0 }
     }
 
     /// Streams of watches that broke.

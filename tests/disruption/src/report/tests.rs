@@ -37,6 +37,12 @@ fn outage() -> Report {
         .into(),
         longest_gap_of_reads: Gap { from: 4.0, seconds: 1.1 },
         reads: ReadSummary { compared: 270, ..ReadSummary::default() },
+        watches: WatchSummary {
+            breaks: [("ended".to_owned(), 6)].into(),
+            most_breaks_in_one_second: 6,
+            longest_break: 0.3,
+            ..WatchSummary::default()
+        },
         leases: vec![LeaseSummary {
             name: "kube-scheduler".to_owned(),
             tenures: [(0.0, "scheduler-0_1f"), (4.2, ""), (4.9, "scheduler-1_2e")]
@@ -62,6 +68,8 @@ fn outage() -> Report {
 fn the_text_tells_what_a_reader_asks_first() {
     let text = outage().text();
     for line in [
+        "6 clients, 2 more with new connections, 40 requests/s wanted, 36.3 sent, 6 watches\n",
+        "0 doubled; 6 breaks (6 ended), at most 6 in one second, longest 0.3 s; 0 relists",
         "reads: 270 objects compared with their writes, 0 stale, 0 went back, 0 of what nobody wrote\n",
         "failed: 2 x read: connect: connection refused (Connection refused (os error 111))\n",
         "longest gap: reads 1.10 s at 4.0 s, writes 0.00 s at 0.0 s\n",
@@ -93,6 +101,7 @@ fn programs_can_read_it() {
     assert_eq!(value["operations"]["read"]["failed"]["connect: connection refused"], 2);
     assert_eq!(value["timeline"][4]["watchBreaks"], 6);
     assert_eq!(value["leases"][0]["longestPause"], 1.9);
+    assert_eq!(value["watches"]["mostBreaksInOneSecond"], 6);
     assert_eq!(value["reads"]["wentBack"].as_array().map(Vec::len), Some(0));
 }
 

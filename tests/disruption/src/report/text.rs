@@ -23,12 +23,13 @@ impl Report {
         let load = &self.load;
         writeln!(
             text,
-            "{:.1} s at {}: {} clients, {} more with new connections, {} requests/s wanted, {} watches",
+            "{:.1} s at {}: {} clients, {} more with new connections, {} requests/s wanted, {:.1} sent, {} watches",
             self.seconds,
             load.servers.join(" "),
             load.clients,
             load.fresh_clients,
             load.rate,
+            self.achieved_rate(),
             load.watches
         )?;
         writeln!(text, "{:10}{:>10}{:>8}{:>8}   median / p99 / slowest", "", "succeeded", "failed", "retry")?;
@@ -72,12 +73,14 @@ impl Report {
         let watches = &self.watches;
         writeln!(
             text,
-            "watches: {} events, {} missed, {} doubled; {} breaks{}, longest {:.1} s; {} relists; slowest event {:.2} s",
+            "watches: {} events, {} missed, {} doubled; {} breaks{}, at most {} in one second, \
+             longest {:.1} s; {} relists; slowest event {:.2} s",
             watches.events,
             watches.missed.len(),
             watches.doubled.len(),
             self.watch_breaks(),
             counted(&watches.breaks),
+            watches.most_breaks_in_one_second,
             watches.longest_break,
             watches.relists,
             watches.slowest_event

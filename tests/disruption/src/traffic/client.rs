@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::Method;
-use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::connection::Connection;
@@ -20,6 +20,8 @@ use crate::settings::Mix;
 
 /// How many objects a client keeps; above it, it deletes.
 const MOST_OBJECTS: usize = 8;
+/// How late a request may be sent that was due while its client waited for another one's answer.
+const LATEST: Duration = Duration::from_secs(1);
 /// How often a request is tried again because the protocol asks for it.
 const MOST_RETRIES: usize = 5;
 
@@ -50,14 +52,13 @@ impl Client {
 
     /// Works until stopped; a request that is on its way is waited for. `delay` spreads the clients over one `period`.
     pub(crate) async fn run(mut self, period: Duration, delay: Duration, stop: CancellationToken) {
-        let mut ticks = interval_at(Instant::now() + delay, period);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let mut due = Instant::now() + delay;
-        while let Some(tick) = stop.run_until_cancelled(ticks.tick()).await {
-            let skipped = (tick.saturating_duration_since(due).as_secs_f64() / period.as_secs_f64()).round();
-            self.context.recorder.records().not_sent += skipped as u64;
-            due = tick + period;
+        while stop.run_until_cancelled(sleep_until(due)).await.is_some() {
+            let skipped = too_late(due.elapsed(), period);
+            self.context.recorder.records().not_sent += u64::from(skipped);
+            due += period * skipped;
             self.work().await;
+            due += period;
         }
     }
 
@@ -212,6 +213,12 @@ impl Client {
     }
 }
 
+/// How many requests are left out, one in each `period`, so that the next is not later than may be.
+fn too_late(late: Duration, period: Duration) -> u32 {
+    let periods = late.saturating_sub(LATEST).as_secs_f64() / period.as_secs_f64().max(1e-6);
+    periods.ceil() as u32
+}
+
 fn fate(answer: Result<Option<u64>, &Trouble>) -> Fate {
     match answer {
         Ok(revision) => Fate::Acknowledged(revision),
@@ -222,4 +229,16 @@ fn fate(answer: Result<Option<u64>, &Trouble>) -> Fate {
 
 fn conflicts(answer: &Result<Bytes, Trouble>) -> bool {
     answer.as_ref().is_err_and(|trouble| matches!(trouble.status, Some(404 | 409)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_makes_up_for_a_second_and_no_more() {
+        let late = |millis| too_late(Duration::from_millis(millis), Duration::from_millis(100));
+        assert_eq!([0, 90, 1_000].map(late), [0; 3]);
+        assert_eq!([1_001, 1_100, 1_101, 10_000].map(late), [1, 1, 2, 90]);
+    }
 }

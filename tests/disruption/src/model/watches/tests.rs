@@ -179,3 +179,19 @@ fn a_refused_write_that_a_watch_shows_is_made_up() {
     let log = WatchLog { entries: vec![WatchEntry::Seen { at: millis(5), revision: 7, change }], reached: 7 };
     assert_eq!(faults(&examine_watches(&[log], &[attempt], 7, millis(20))), [0, 0, 0, 1, 0]);
 }
+
+#[test]
+fn breaks_are_counted_in_the_second_that_holds_most_of_them_wherever_it_begins() {
+    let log = |at: &[u64]| WatchLog {
+        entries: at
+            .iter()
+            .map(|at| WatchEntry::Broke { at: millis(*at), kind: "ended".to_owned() })
+            .collect(),
+        reached: 1,
+    };
+    let most = |logs: &[WatchLog]| examine_watches(logs, &[], 1, millis(9_000)).most_breaks_in_one_second;
+    assert_eq!(most(&[log(&[]), log(&[])]), 0);
+    // Two in the second from 0, two in that from 1, three in the one between them.
+    assert_eq!(most(&[log(&[100, 1_500]), log(&[700, 1_690]), log(&[5_000])]), 3);
+    assert_eq!(most(&[log(&[0, 1_000, 2_000])]), 1);
+}
