@@ -60,8 +60,15 @@ struct Arguments {
     no_failures: bool,
 }
 
-#[tokio::main]
-async fn main() -> Result<ExitCode> {
+fn main() -> Result<ExitCode> {
+    let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
+    let ended = runtime.block_on(run());
+    // Else a terminal on standard input would be waited for, until somebody types another line.
+    runtime.shutdown_background();
+    ended
+}
+
+async fn run() -> Result<ExitCode> {
     let arguments = Arguments::parse();
     let run = Disruption::start(settings(&arguments)).await.context("cannot begin")?;
     println!("load runs in namespace {}", run.namespace());
