@@ -30,6 +30,10 @@ pub(crate) enum Change {
     ControllerContainerKilled,
     /// SIGKILL of an API server.
     ApiServerKilled,
+    /// `kubectl rollout restart` of the API server where there is one only.
+    OnlyApiServerRolled,
+    /// SIGKILL of the API server where there is one only.
+    OnlyApiServerKilled,
     /// `kubectl delete pod` of etcd's leader.
     EtcdLeaderStopped,
     /// SIGKILL of etcd's leader.
@@ -68,7 +72,7 @@ impl Victim {
 
 impl Change {
     /// All of them, the gentle ones first.
-    pub(crate) const ALL: [Self; 17] = [
+    pub(crate) const ALL: [Self; 19] = [
         // The first: it can be made once.
         Self::MinorUpgrade,
         Self::Nothing,
@@ -79,6 +83,8 @@ impl Change {
         Self::ControllerKilled,
         Self::ControllerContainerKilled,
         Self::ApiServerKilled,
+        Self::OnlyApiServerRolled,
+        Self::OnlyApiServerKilled,
         Self::EtcdRolled,
         Self::EtcdLeaderStopped,
         Self::EtcdLeaderKilled,
@@ -95,12 +101,14 @@ impl Change {
         matches!(self, Self::MinorUpgrade | Self::CertificatesRenewed)
     }
 
-    /// Whether there is a way to make it.
+    /// Whether there is one API server only while it is made.
+    pub(crate) fn is_of_one_api_server(self) -> bool {
+        matches!(self, Self::OnlyApiServerRolled | Self::OnlyApiServerKilled)
+    }
+
+    /// Whether there is a way to make it; the page tells why where there is none.
     pub(crate) fn can_be_made_to(self, kind: Kind) -> bool {
         match self {
-            // Plain members know each other by their flags: somebody would have to add and remove each by hand; keys in many
-            // hands, and CAs, are changed by many; a container without a supervisor has one process, which is killed above; and
-            // Retry-After is there to choose our default.
             Self::EtcdScaled
             | Self::ServiceAccountKeyReplaced
             | Self::EncryptionKeyReplaced
@@ -123,6 +131,8 @@ impl Change {
             Self::ControllerKilled => "leading controller killed",
             Self::ControllerContainerKilled => "its whole container killed",
             Self::ApiServerKilled => "API server killed",
+            Self::OnlyApiServerRolled => "the only API server rolled",
+            Self::OnlyApiServerKilled => "the only API server killed",
             Self::EtcdLeaderStopped => "etcd's leader stopped",
             Self::EtcdLeaderKilled => "etcd's leader killed",
             Self::EtcdScaled => "etcd scaled 3-5-3-1-3",
@@ -141,6 +151,7 @@ impl Change {
             | Self::Nothing
             | Self::ApiServersRolled
             | Self::ApiServersRolledWithRetryAfter
+            | Self::OnlyApiServerRolled
             | Self::ControllersRolled
             | Self::EtcdRolled
             | Self::EtcdScaled
@@ -152,7 +163,7 @@ impl Change {
             Self::ControllerKilled | Self::ControllerContainerKilled => {
                 Victim::Pod(side.scene.leader(1, Component::KubeControllerManager).await)
             }
-            Self::ApiServerKilled => {
+            Self::ApiServerKilled | Self::OnlyApiServerKilled => {
                 Victim::Pod(side.scene.pods_of(Component::KubeApiserver).await.remove(0))
             }
             Self::EtcdLeaderStopped | Self::EtcdLeaderKilled => Victim::Pod(side.etcd_leader().await?),

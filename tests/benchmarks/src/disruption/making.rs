@@ -15,9 +15,9 @@ use naming_contract::{Component, ports};
 use time::OffsetDateTime;
 use tokio::time::sleep;
 
-use super::WHOLE_LIMIT;
 use super::change::{Change, Victim};
 use super::side::{Kind, Side};
+use super::{API_SERVERS, WHOLE_LIMIT};
 use crate::floor;
 
 /// How long nothing happens where nothing does.
@@ -57,21 +57,32 @@ impl Change {
             side.scene.roll(Component::KubeApiserver, WHOLE_LIMIT).await;
             side.until_whole(WHOLE_LIMIT).await;
         }
+        if self.is_of_one_api_server() {
+            side.scale_api_servers(1).await?;
+            side.until_whole(WHOLE_LIMIT).await;
+        }
         Ok(())
     }
 
     /// What is to be as before for the next one.
-    pub(crate) async fn undo(self, side: &Side<'_>) {
+    pub(crate) async fn undo(self, side: &Side<'_>) -> Result<()> {
         if self == Self::ApiServersRolledWithRetryAfter {
             side.set(SEND_RETRY_AFTER, "false").await;
             side.scene.roll(Component::KubeApiserver, WHOLE_LIMIT).await;
         }
+        if self.is_of_one_api_server() {
+            side.scale_api_servers(API_SERVERS).await?;
+        }
+        Ok(())
     }
 
     /// Makes it, and returns when all is whole again.
     pub(crate) async fn make(self, side: &Side<'_>, victim: &Victim) -> Result<()> {
         match (self, victim) {
-            (Self::ApiServersRolled | Self::ApiServersRolledWithRetryAfter, _) => {
+            (
+                Self::ApiServersRolled | Self::ApiServersRolledWithRetryAfter | Self::OnlyApiServerRolled,
+                _,
+            ) => {
                 side.scene.roll(Component::KubeApiserver, WHOLE_LIMIT).await;
             }
             (Self::ControllersRolled, _) => controllers_rolled(side).await,

@@ -2,12 +2,13 @@
 //! Refuses to hide what it counts: every measurement is on the page, the bad ones too.
 
 mod change;
+mod elections;
 mod making;
 mod measured;
 mod page;
 mod side;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::path::Path;
 use std::time::Duration;
 
@@ -62,6 +63,8 @@ pub(crate) struct Much {
 const NAME: &str = "disruption";
 /// 3 etcd, 2 API servers, 2 and 2 controllers, 2 certificate-authorities, 1 cluster-bootstrap.
 const PODS: usize = 12;
+/// Of them, on either side.
+const API_SERVERS: usize = 2;
 /// A change is over long before.
 const WHOLE_LIMIT: Duration = Duration::from_secs(300);
 /// What one measurement usually takes, and when a run is given up.
@@ -132,6 +135,7 @@ async fn measure(arguments: &Arguments, output: &Path) -> Result<page::Results> 
         scene: Scene { cluster: &stage.cluster, release, hosted, pods },
         newest: &newest,
         values: RefCell::default(),
+        api_servers: Cell::new(API_SERVERS),
     };
     let mut sides = vec![
         side(Kind::Floor, &floors_tenant, &floor, &floors_hosted, floor::PODS),

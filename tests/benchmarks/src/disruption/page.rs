@@ -68,6 +68,7 @@ pub(crate) fn render(results: &Results) -> Page {
         }
     );
     table(&mut text, results);
+    elections(&mut text, results);
     failures(&mut text, results);
     broken(&mut text, results);
     text.push_str(AFTERWORD);
@@ -80,13 +81,15 @@ pub(crate) fn render(results: &Results) -> Page {
 
 type Column = (&'static str, usize, fn(&Measured) -> f64);
 
-const COLUMNS: [Column; 10] = [
+const COLUMNS: [Column; 12] = [
+    ("requests/s", 0, |it| it.rate),
     ("failed reads", 0, |it| it.failed_reads),
     ("failed writes", 0, |it| it.failed_writes),
     ("told to retry", 0, |it| it.told_to_retry),
     ("longest gap of reads, s", 1, |it| it.gap_of_reads),
     ("of writes, s", 1, |it| it.gap_of_writes),
     ("watch breaks", 0, |it| it.watch_breaks),
+    ("at most in one second", 0, |it| it.watch_breaks_at_once),
     ("missed events", 0, |it| it.missed_events),
     ("lost writes", 0, |it| it.lost_writes),
     ("controllers paused, s", 1, |it| it.controller_pause),
@@ -108,9 +111,30 @@ fn table(text: &mut String, results: &Results) {
     let (sent, not): (f64, f64) = (all().map(|it| it.succeeded).sum(), all().map(|it| it.not_sent).sum());
     let _infallible = write!(
         text,
-        "\n{sent} requests succeeded in all; {not} were due while their client still waited for an answer, and not sent.\n\n\
+        "\n{sent} requests succeeded in all; {not} were due more than a second before their client had the answer to another, \
+         and not sent.\n\n\
          ![Pauses](pictures/disruption-pauses.svg)\n\n"
     );
+}
+
+/// Where a write may fail, since nobody leads for a moment.
+fn elections(text: &mut String, results: &Results) {
+    text.push_str(
+        "## Where etcd's leadership moved\n\n| change | | elections, by raft's term | failed writes | for each |\n\
+         |---|---|---|---|---|\n",
+    );
+    for (change, kinds) in results.changes() {
+        for (kind, measured) in kinds {
+            let sum = |of: fn(&Measured) -> f64| measured.iter().map(of).sum::<f64>();
+            let (elections, failed) = (sum(|it| it.elections), sum(|it| it.failed_writes));
+            if elections > 0.0 {
+                let (change, kind, each) = (change.name(), kind.name(), failed / elections);
+                let _infallible =
+                    writeln!(text, "| {change} | {kind} | {elections} | {failed} | {each:.1} |");
+            }
+        }
+    }
+    text.push('\n');
 }
 
 fn shown(sample: &Sample, decimals: usize) -> String {
@@ -203,10 +227,16 @@ client had a success. *Controllers paused* is the longest time in which a leader
 *Minor version upgraded* is 1.36 to 1.37 by one value of the chart; the plain Pods get it by `kubectl set image`, API servers first
 by hand. *All certificates renewed* is what happens by itself in the middle of a certificate's life, here of 12 minutes; plain Pods
 are restarted for it, as kubeadm says after `kubeadm certs renew all`. *All CAs replaced* is one value of the chart; clients use
-the kubeconfig as its Secret has it.
+the kubeconfig as its Secret has it. *The only API server* is the same with `apiServer.replicas=1`: with one replica the shortest
+gap possible, measured.
+
+There are no plain Pods in some rows: members of etcd know each other by their flags, so that each would have to be added and
+removed by hand, and keys and CAs are in the hands of many, so that nobody would replace them by one command; without a supervisor
+a container is one process, which is killed in another row; and Retry-After was measured to choose our default.
 
 ";
 
 const AFTERWORD: &str = "Lost are acknowledged writes that a read-back afterwards does not find; missed are events that a watch \
-should have shown. Also counted there: doubled events, stale reads, refused writes that were done, two leaders at once.
+should have shown. Also counted there: doubled events, reads that are stale, go back or show what nobody wrote, refused writes that \
+were done, two leaders at once.
 ";

@@ -1,7 +1,7 @@
 //! One of the two control planes that the same changes are made to, and one measurement of one change.
 //! Refuses to treat them differently, but for where each says that it is whole.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -12,9 +12,10 @@ use management_cluster::ComponentVersions;
 use naming_contract::Component;
 use tokio::time::{Instant, sleep};
 
-use super::Much;
 use super::change::Change;
+use super::elections;
 use super::measured::Measured;
+use super::{API_SERVERS, Much};
 use crate::floor;
 
 /// What may still come of a change when all is whole again: endpoints that are told late, leases that run out.
@@ -50,15 +51,32 @@ pub(crate) struct Side<'a> {
     pub(crate) newest: &'a ComponentVersions,
     /// Values that earlier changes have set: each upgrade repeats them.
     pub(crate) values: RefCell<BTreeMap<String, String>>,
+    /// How many of its Pods are API servers, now.
+    pub(crate) api_servers: Cell<usize>,
 }
 
 impl Side<'_> {
     /// Waits until all its Pods are Ready.
     pub(crate) async fn until_whole(&self, limit: Duration) {
+        let pods = self.scene.pods - API_SERVERS + self.api_servers.get();
         match self.kind {
-            Kind::Floor => drop(self.scene.release.until_ready(self.scene.pods, limit).await),
-            Kind::Ours => self.scene.until_whole(limit).await,
+            Kind::Floor => drop(self.scene.release.until_ready(pods, limit).await),
+            Kind::Ours => Scene { pods, ..self.scene }.until_whole(limit).await,
         }
+    }
+
+    /// Scales the API servers; returns as soon as that is ordered.
+    pub(crate) async fn scale_api_servers(&self, replicas: usize) -> Result<()> {
+        self.api_servers.set(replicas);
+        match self.kind {
+            Kind::Floor => {
+                let (workload, namespace) = self.deployment(Component::KubeApiserver);
+                let replicas = format!("--replicas={replicas}");
+                self.scene.cluster.kubectl(["scale", &workload, &replicas, &namespace]).await?;
+            }
+            Kind::Ours => self.set("apiServer.replicas", &replicas.to_string()).await,
+        }
+        Ok(())
     }
 
     /// Load before, while and after the change.
@@ -77,6 +95,7 @@ impl Side<'_> {
             duration: LOAD_LIMIT,
             ..Settings::new(self.scene.hosted.kubeconfig())
         };
+        let term = elections::term(self).await;
         let load = Load::start_as(cluster, node, self.scene.hosted, settings).await;
         load.mark(change.name());
         let began = Instant::now();
@@ -85,8 +104,9 @@ impl Side<'_> {
         // Nothing is waited for: this is how long clients go on.
         sleep(AFTERMATH).await;
         let report = load.report().await;
-        change.undo(self).await;
-        Ok(Measured::new(&report, whole_after.as_secs_f64()))
+        let elections = elections::term(self).await.saturating_sub(term);
+        change.undo(self).await?;
+        Ok(Measured::new(&report, whole_after.as_secs_f64(), elections))
     }
 
     /// `helm upgrade` with one more value; returns as soon as helm does.
@@ -110,11 +130,17 @@ impl Side<'_> {
 
     /// `kubectl set image`, of one Deployment.
     pub(crate) async fn set_image(&self, component: Component, version: &str) -> Result<()> {
-        let workload = format!("deployment/{}", self.scene.release.objects().component(component));
+        let (workload, namespace) = self.deployment(component);
         let image = format!("*=registry.k8s.io/{component}:v{version}");
-        let namespace = format!("--namespace={}", self.scene.release.namespace());
         self.scene.cluster.kubectl(["set", "image", &workload, &image, &namespace]).await?;
         Ok(())
+    }
+
+    /// A component's Deployment and its namespace, as kubectl takes them.
+    fn deployment(&self, component: Component) -> (String, String) {
+        let release = self.scene.release;
+        let workload = format!("deployment/{}", release.objects().component(component));
+        (workload, format!("--namespace={}", release.namespace()))
     }
 
     /// The member of etcd that leads.
