@@ -2,6 +2,7 @@
 //! Refuses to believe the machine's clock for more than a small part of a wait: it may have jumped.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::time::Duration;
 
 use time::OffsetDateTime;
@@ -62,10 +63,8 @@ impl Standings {
         let sight = |before| Sight { key, stage, first: now.steady, before };
         let sight = match self.0.entry(kept) {
             // Where this process has come in, nobody has seen how much time has passed since.
-            std::collections::btree_map::Entry::Vacant(vacant) => {
-                vacant.insert(sight(counted + unseen(stored.at, wait, now.wall)))
-            }
-            std::collections::btree_map::Entry::Occupied(occupied) => {
+            Entry::Vacant(vacant) => vacant.insert(sight(counted + unseen(stored.at, wait, now.wall))),
+            Entry::Occupied(occupied) => {
                 let known = occupied.into_mut();
                 if (known.key, known.stage) != (key, stage) {
                     *known = sight(counted);
