@@ -220,7 +220,7 @@ mod tests {
             test(PublishedKeys::new(arguments.connect().unwrap())).await;
             stop.cancel();
         };
-        LocalSet::new().run_until(async { tokio::join!(serving, testing) }).await;
+        LocalSet::new().run_until(Box::pin(async { tokio::join!(serving, testing) })).await;
     }
 
     #[tokio::test]
