@@ -237,10 +237,13 @@ impl<B: Backends> Watching<'_, B> {
 
     /// Until a replica is asked again.
     fn pause(&mut self) -> Duration {
-        if self.roster.anybody_serves() {
+        let nobody_for = if self.roster.anybody_serves() {
             self.served = Instant::now();
-        }
-        pause(self.roster.awaits_leader(self.began.elapsed()), self.served.elapsed())
+            None
+        } else {
+            Some(self.served.elapsed())
+        };
+        pause(self.roster.awaits_leader(self.began.elapsed()), nobody_for)
     }
 
     /// Lets the roster learn something; if the leader is gone by that, all are asked at once.
@@ -267,12 +270,13 @@ impl<B: Backends> Watching<'_, B> {
     }
 }
 
-fn pause(awaits_leader: bool, nobody_for: Duration) -> Duration {
+/// `nobody_for`: how long nobody has served; none while somebody does.
+fn pause(awaits_leader: bool, nobody_for: Option<Duration>) -> Duration {
     let (part, least) = ASK_WHILE_NOBODY;
     match nobody_for {
         _ if awaits_leader => ASK_SOON,
-        Duration::ZERO => ASK_EVERY,
-        nobody_for => (nobody_for / part).clamp(least, ASK_EVERY),
+        None => ASK_EVERY,
+        Some(nobody_for) => (nobody_for / part).clamp(least, ASK_EVERY),
     }
 }
 

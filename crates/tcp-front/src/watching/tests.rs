@@ -1,4 +1,4 @@
-//! The whole front over real sockets, with questions that are answered as the test says.
+//! The whole front over real sockets, with questions that are answered as the test says; how long it pauses between them.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -95,4 +95,39 @@ async fn connections_leave_a_replica_that_falls_silent_and_stay_when_names_are_a
             assert!(stays.is_err(), "nobody else serves, so it is left alone: {stays:?}");
         })
         .await;
+}
+
+#[test]
+fn questions_come_sooner_while_nobody_serves_and_soonest_while_a_leader_is_missing() {
+    let milliseconds = Duration::from_millis;
+    assert_eq!(pause(false, None), ASK_EVERY);
+    for (nobody_for, expected) in [(0, 250), (8_000, 250), (16_000, 500), (32_000, 1000), (600_000, 1000)] {
+        assert_eq!(pause(false, Some(milliseconds(nobody_for))), milliseconds(expected), "{nobody_for} ms");
+    }
+    for nobody_for in [None, Some(Duration::ZERO), Some(milliseconds(600_000))] {
+        assert_eq!(pause(true, nobody_for), ASK_SOON);
+    }
+}
+
+/// With the real clock: between two looks at it some nanoseconds pass, which are no time without anybody.
+#[tokio::test]
+async fn while_somebody_serves_questions_come_once_a_second() {
+    let (backends, doubts) = (Told::default(), Notify::new());
+    let replica: SocketAddr = "127.0.0.1:1".parse().unwrap();
+    let mut watching = Watching {
+        what: "test",
+        backends: &backends,
+        began: Instant::now(),
+        roster: Roster::new(CUT),
+        known: BTreeMap::new(),
+        questions: FuturesUnordered::new(),
+        asked: BTreeSet::new(),
+        not_found: None,
+        served: Instant::now(),
+        doubts: &doubts,
+    };
+    assert_eq!(watching.pause(), ASK_WHILE_NOBODY.1);
+    watching.roster.found([replica], Duration::ZERO);
+    watching.roster.answered(replica, Answer::Serves, Duration::ZERO, Duration::ZERO);
+    assert_eq!(watching.pause(), ASK_EVERY);
 }
