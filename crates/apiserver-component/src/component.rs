@@ -176,6 +176,10 @@ impl Supervised for Apiserver {
         }
     }
 
+    async fn can_be_spared(&self) -> Result<(), String> {
+        Ok(())
+    }
+
     async fn hold_back(&self, _progress: &dyn Progress) {}
 
     async fn drain_is_senseless(&self) -> String {

@@ -32,6 +32,10 @@ impl<S: Supervised> Supervised for Provisioned<S> {
         self.component.health().await
     }
 
+    async fn can_be_spared(&self) -> Result<(), String> {
+        self.component.can_be_spared().await
+    }
+
     async fn hold_back(&self, progress: &dyn Progress) {
         self.component.hold_back(progress).await;
     }

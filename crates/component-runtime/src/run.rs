@@ -182,6 +182,7 @@ async fn supervise<A: SupervisedComponent>(
     let restart = frame.context.replacement.0.clone();
     let restarts = std::mem::replace(&mut frame.replacements, mpsc::channel(1).1);
     let restarter = Restarter {
+        component: &supervised,
         turns: turns(&common.authority, A::COMPONENT, frame)?,
         replicas: match &supervision.replica_service {
             Some(service) => Replicas::Behind { service: service.clone(), own: common.pod_address },

@@ -194,6 +194,10 @@ impl Supervised for Controller {
         Health { alive: alive.healthy(), ready: ready.healthy() }
     }
 
+    async fn can_be_spared(&self) -> Result<(), String> {
+        Ok(())
+    }
+
     async fn hold_back(&self, _progress: &dyn Progress) {}
 
     async fn drain_is_senseless(&self) -> String {

@@ -10,6 +10,7 @@ use component_runtime::Paths;
 use etcd_membership::{
     AsideReason, EtcdError, Identity, Line, MemberClient, Observation, Record, RejoinLock, Step,
 };
+use management_api::ManagementError;
 
 use crate::KnownMember;
 use crate::addresses::{Addresses, listen_url};
@@ -32,10 +33,18 @@ pub(crate) enum StepError {
     Record(#[from] cluster_record::RecordError),
     #[error("{}", .0.told())]
     Etcd(EtcdError),
+    #[error("the management cluster does not say which members are still there: {}", .0.told())]
+    Management(ManagementError),
     #[error("no other member answers with a quorum any more")]
     NobodyServes,
     #[error("the rejoin lock is held by {0}")]
     LockHeld(String),
+}
+
+impl From<ManagementError> for StepError {
+    fn from(error: ManagementError) -> Self {
+        Self::Management(error)
+    }
 }
 
 impl From<EtcdError> for StepError {

@@ -15,7 +15,7 @@ use durable_files::FileLock;
 use etcd_membership::quorum::decides;
 use etcd_membership::recovery::RecoveryStep;
 use etcd_membership::{
-    Data, Departure, EtcdError, PeerAtDeparture, PeerIntent, SelfAtDeparture, Step, departure, next_step,
+    Data, Departure, EtcdError, PeerAtDeparture, SelfAtDeparture, Step, can_be_spared, departure, next_step,
 };
 use health_endpoints::HealthClient;
 use preflight::{UpstreamBinary, wait_for_port};
@@ -38,6 +38,8 @@ const READ_LIMIT: Duration = Duration::from_millis(1100);
 const USUAL_READ: Duration = Duration::from_millis(250);
 /// A peer's supervisor answers from memory.
 const PEER_HEALTH_LIMIT: Duration = Duration::from_millis(700);
+/// The member's own list; it is on the same machine.
+const VOTERS_LIMIT: Duration = Duration::from_millis(700);
 const CONFIRM_LIMIT: Duration = Duration::from_secs(3);
 /// So long a leader looks whether the others are asked to stop as well before it begins to hand leadership to them.
 const OTHERS_FOLLOW: Duration = Duration::from_millis(250);
@@ -186,6 +188,9 @@ impl EtcdMember {
             Look::Wanted => {
                 let known = members.known();
                 self.member.files.with(move |files| files.write_members(&known)).await?;
+                if !self.member.files.with(VolumeFiles::has_data).await? {
+                    members.look_beyond().await?;
+                }
                 return Ok(None);
             }
             Look::NotWanted(seen) => {
@@ -238,6 +243,18 @@ impl EtcdMember {
     }
 }
 
+impl EtcdMember {
+    async fn at_departure(&self) -> SelfAtDeparture {
+        let listed = async { self.member.own.grpc().await?.listed(VOTERS_LIMIT).await }.await;
+        let voters = listed.map_or_else(
+            |_silent| self.member.members.known().len(),
+            |members| members.iter().filter(|member| !member.learner).count(),
+        );
+        let seen = &self.member.seen;
+        SelfAtDeparture { serves: seen.served_lately(), leads: seen.leads.get(), voters }
+    }
+}
+
 enum Outcome {
     Start(Start),
     Done(Step),
@@ -282,6 +299,15 @@ impl Supervised for EtcdMember {
         }
     }
 
+    async fn can_be_spared(&self) -> Result<(), String> {
+        // A quorum of a cluster that was given up is the one thing that must not last.
+        if self.member.seen.given_up.get() {
+            return Ok(());
+        }
+        let (own, peers) = tokio::join!(self.at_departure(), self.member.peers.at_departure());
+        can_be_spared(own, &peers)
+    }
+
     async fn hold_back(&self, progress: &dyn Progress) {
         // A quorum of a cluster that was given up is the one thing that must not last.
         if self.member.seen.given_up.get() {
@@ -319,10 +345,7 @@ impl Supervised for EtcdMember {
             if all_go {
                 peers.iter_mut().for_each(PeerAtDeparture::goes_too);
             }
-            let own = SelfAtDeparture {
-                serves: self.member.seen.served_lately(),
-                leads: self.member.seen.leads.get(),
-            };
+            let own = self.at_departure().await;
             match departure(&self.member.instance, own, &peers) {
                 Departure::Go if own.leads && !peers.is_empty() && began.elapsed() < OTHERS_FOLLOW => {}
                 Departure::Go => return,
@@ -351,8 +374,7 @@ impl Supervised for EtcdMember {
         }
         let confirmed = timeout(CONFIRM_LIMIT, async {
             loop {
-                if !self.member.peers.at_departure().await.iter().any(|peer| peer.intent == PeerIntent::Stays)
-                {
+                if !self.member.peers.at_departure().await.iter().any(|peer| peer.intent.comes_back()) {
                     return None;
                 }
                 if let Some(leader) = self.member.peers.leader_other_than(me).await {

@@ -13,9 +13,13 @@ use naming_contract::ports;
 use serde::{Deserialize, Serialize};
 
 use crate::glance::StatefulSet;
+use crate::update::pods;
 
 /// A start with data waits no longer for an API that is away.
 const LOOK_LIMIT: Duration = Duration::from_secs(2);
+
+/// No set of ours is larger; nor does a supervisor's role name Pods beyond.
+const LARGEST_SET: u32 = 5;
 
 /// Where the list of members comes from.
 #[derive(Debug, Clone)]
@@ -92,6 +96,11 @@ impl MembersOfSet {
     }
 }
 
+/// What the largest set has beyond these ordinals.
+fn beyond(ordinals: &Range<u32>) -> Range<u32> {
+    ordinals.end..ordinals.start.saturating_add(LARGEST_SET)
+}
+
 fn ordinal_of(set: &str, pod: &str) -> Option<u32> {
     let ordinal = pod.strip_prefix(set)?.strip_prefix('-')?;
     ordinal.parse().ok().filter(|number: &u32| number.to_string() == ordinal)
@@ -145,6 +154,8 @@ pub(crate) struct Members {
     source: MemberSource,
     me: KnownMember,
     known: RefCell<Arc<[KnownMember]>>,
+    /// Those that are not wanted any more and may still be there.
+    beyond: RefCell<Vec<KnownMember>>,
     ever_read: Cell<bool>,
 }
 
@@ -172,7 +183,7 @@ impl Members {
             }
         };
         let known = RefCell::new(Arc::from(known));
-        Ok(Self { source, me, known, ever_read: Cell::new(false) })
+        Ok(Self { source, me, known, beyond: RefCell::default(), ever_read: Cell::new(false) })
     }
 
     /// This member's own entry, wanted or not.
@@ -188,6 +199,35 @@ impl Members {
     /// All but this one.
     pub(crate) fn others(&self) -> Vec<KnownMember> {
         self.known().iter().filter(|member| member.name != self.me.name).cloned().collect()
+    }
+
+    /// Whom one may ask that has nothing itself: the others, and those that are not wanted any more and still there.
+    pub(crate) fn askable(&self) -> Vec<KnownMember> {
+        let mut askable = self.others();
+        askable.extend(self.beyond.borrow().iter().cloned());
+        askable
+    }
+
+    /// Learns which members that are not wanted any more are still there: until they are gone they may have the only data.
+    pub(crate) async fn look_beyond(&self) -> Result<(), ManagementError> {
+        let Some(set) = self.set() else { return Ok(()) };
+        let ordinals: Vec<u32> = self.known().iter().filter_map(|known| set.ordinal(&known.name)).collect();
+        let Some((first, last)) = ordinals.iter().min().zip(ordinals.iter().max()) else { return Ok(()) };
+        let mut members = set.pods(beyond(&(*first..last.saturating_add(1))));
+        let there = match pods(&set.api, &members).await {
+            Ok(there) => there,
+            Err(error) if error.is_forbidden() => {
+                tracing::warn!(
+                    error = error.told(),
+                    "members that are not wanted any more cannot be looked for"
+                );
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
+        members.retain(|member| there.contains_key(&member.name));
+        self.beyond.replace(members);
+        Ok(())
     }
 
     /// Takes what was seen in an earlier life.
@@ -283,6 +323,13 @@ mod tests {
             k8s_openapi::jiff::Timestamp::UNIX_EPOCH,
         ));
         assert!(matches!(wish(Some(&going)), Wish::Nothing(_)));
+    }
+
+    #[test]
+    fn beyond_a_size_is_the_rest_of_the_largest_set() {
+        assert_eq!(beyond(&(0..3)), 3..5);
+        assert_eq!(beyond(&(2..3)), 3..7);
+        assert!(beyond(&(0..5)).is_empty() && beyond(&(0..7)).is_empty());
     }
 
     #[test]

@@ -43,7 +43,7 @@ impl Peers {
     /// Everything that the planner wants to know from others.
     pub(crate) async fn live_view(&self) -> LiveView {
         let answers = self
-            .of_each(|peer, files, health| async move {
+            .of_askable(|peer, files, health| async move {
                 let (etcd, report) = tokio::join!(ask_etcd(&peer, &files), ask_report(&peer, &health));
                 let view = PeerView { name: peer.name, etcd_answers: etcd.is_some(), report };
                 (view, etcd.flatten())
@@ -140,7 +140,9 @@ impl Peers {
     /// The client URLs of those that can be reached.
     pub(crate) async fn reachable(&self) -> Vec<String> {
         let answers = self
-            .of_each(|peer, _, _| async move { connects(&peer.client_url).await.then_some(peer.client_url) })
+            .of_askable(
+                |peer, _, _| async move { connects(&peer.client_url).await.then_some(peer.client_url) },
+            )
             .await;
         answers.into_iter().flatten().collect()
     }
@@ -148,7 +150,7 @@ impl Peers {
     /// A client of the first that answers a linearizable read: the right one to send changes to.
     pub(crate) async fn serving_client(&self) -> Option<MemberClient> {
         let answers = self
-            .of_each(|peer, files, _| async move {
+            .of_askable(|peer, files, _| async move {
                 let client = reach(&peer, &files).await?;
                 client.read_linearizable(ETCD_LIMIT).await.ok()?;
                 Some(client)
@@ -192,6 +194,14 @@ impl Peers {
         F: Future<Output = T> + Send + 'static,
     {
         self.of_all(self.members.others(), ask).await
+    }
+
+    async fn of_askable<T, F>(&self, ask: impl Fn(KnownMember, TlsFiles, HealthClient) -> F) -> Vec<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = T> + Send + 'static,
+    {
+        self.of_all(self.members.askable(), ask).await
     }
 
     async fn of_all<T, F>(
@@ -268,6 +278,37 @@ fn departing(name: String, document: Option<&StatusDocument>) -> PeerAtDeparture
         State::Draining | State::Stopped => {
             PeerAtDeparture { name, serves: runs, intent: PeerIntent::Leaves { runs } }
         }
+        State::Restarting if runs => {
+            PeerAtDeparture { name, serves: document.ready, intent: PeerIntent::Restarts }
+        }
         _ => PeerAtDeparture { name, serves: document.ready, intent: PeerIntent::Stays },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use health_endpoints::StatusBoard;
+    use naming_contract::Component;
+
+    use super::*;
+
+    #[test]
+    fn a_peer_that_restarts_serves_until_its_etcd_ends_and_comes_back() {
+        let board = StatusBoard::new("etcd-1", Component::Etcd, "1");
+        let at_departure = || {
+            let peer = departing("etcd-1".to_owned(), Some(&board.document()));
+            (peer.serves, peer.intent)
+        };
+        board.child(Some(1));
+        board.enter(State::Restarting, "held back");
+        board.readiness(Ok(()));
+        assert_eq!(at_departure(), (true, PeerIntent::Restarts));
+        board.enter(State::Restarting, "SIGTERM sent");
+        assert_eq!(at_departure(), (false, PeerIntent::Restarts));
+        board.child(None);
+        assert_eq!(at_departure(), (false, PeerIntent::Stays));
+        board.child(Some(2));
+        board.enter(State::Draining, "asked to stop");
+        assert_eq!(at_departure(), (true, PeerIntent::Leaves { runs: true }));
     }
 }

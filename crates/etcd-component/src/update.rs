@@ -125,7 +125,7 @@ fn all_updated(set: &StatefulSet, wanted: usize) -> bool {
 }
 
 /// The Pods of these members that exist.
-async fn pods(
+pub(crate) async fn pods(
     api: &ManagementApi,
     members: &[KnownMember],
 ) -> Result<BTreeMap<String, Pod>, ManagementError> {

@@ -24,7 +24,9 @@ pub use defragmentation::{
     MemberSpace, NEAR_QUOTA_FREE_PERCENT, NEAR_QUOTA_PERCENT, Need, SpaceView, USUAL_CALM, USUAL_FREE_BYTES,
     USUAL_FREE_PERCENT, room,
 };
-pub use departure::{Departure, ELECTION_LIMIT, PeerAtDeparture, PeerIntent, SelfAtDeparture, departure};
+pub use departure::{
+    Departure, ELECTION_LIMIT, PeerAtDeparture, PeerIntent, SelfAtDeparture, can_be_spared, departure,
+};
 pub use ids::{ClusterId, MemberId};
 pub use observation::{
     Crashes, Data, Identity, Line, ListedMember, LiveView, Observation, PeerReport, PeerView, Quorum, Record,

@@ -105,7 +105,8 @@ pub struct Line {
 pub struct LiveView {
     /// The members as a quorum knows them: from a linearizable answer; none if no peer gave one.
     pub quorum: Option<Quorum>,
-    /// One entry for each wanted member but me.
+    /// One entry for each wanted member but me, and for each that is not wanted any more and still there: it may have the data
+    /// without which I cannot come back.
     pub peers: Vec<PeerView>,
 }
 

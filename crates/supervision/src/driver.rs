@@ -4,6 +4,7 @@
 use std::cell::Cell;
 use std::hash::{BuildHasher, RandomState};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use conditions::Progress;
 use health_endpoints::{State, StatusBoard};
@@ -231,6 +232,7 @@ impl<'a, S: Supervised> Driver<'a, S> {
                     queue.extend(self.observe(outcome));
                 }
                 Action::BeginHold => self.holding.begin(self.supervised.hold_back(self.teller)),
+                Action::AbandonHold => self.holding.drop_it(),
                 Action::SendTerminate => {
                     self.holding.drop_it();
                     self.looking.drop_it();
@@ -250,6 +252,8 @@ impl<'a, S: Supervised> Driver<'a, S> {
                     tracing::warn!(?limit, "clearing up after the child took too long; it is left undone");
                     self.clearing.drop_it();
                 }
+                Action::FailLiveness(after) => self.fail_liveness(after),
+                Action::RestoreLiveness => self.teller.board.liveness(Ok(())),
                 Action::EnterState(state, reason) => self.teller.enter(state, &reason),
                 Action::Exit { code, reason } => {
                     let (restarts, last_ending) = (self.restarts, self.last_ending);
@@ -309,6 +313,21 @@ impl<'a, S: Supervised> Driver<'a, S> {
             Ok(_) => {}
             Err(error) => tracing::error!(pid = child.pid(), %signal, %error, "cannot signal the child"),
         }
+    }
+
+    /// So that whoever watches `/livez` may replace what this process cannot: the container, or the machine.
+    fn fail_liveness(&self, after: Duration) {
+        let pid = self.child.as_ref().map_or(0, Child::pid);
+        let why = format!(
+            "the child (pid {pid}) is still there {} s after SIGKILL: it hangs in the kernel, probably on a disk",
+            after.as_secs_f32()
+        );
+        tracing::error!(
+            pid,
+            ?after,
+            "the child does not end, not even by SIGKILL; /livez says so from now on"
+        );
+        self.teller.board.liveness(Err(why));
     }
 
     /// Looks begin at the machine's pace, measured from begin to begin; a slow look delays none but the next look.

@@ -64,6 +64,8 @@ pub enum Action {
     Spawn,
     /// Ask the component to hold SIGTERM back as long as it must.
     BeginHold,
+    /// Drop that hold: the child lives on.
+    AbandonHold,
     /// Send SIGTERM and begin to ask whether waiting is senseless.
     SendTerminate,
     /// Send SIGKILL.
@@ -77,6 +79,10 @@ pub enum Action {
     },
     /// Drop that clearing up; it took too long.
     AbandonClearing,
+    /// Tell that this process cannot heal the child: it is still there so long after SIGKILL.
+    FailLiveness(Duration),
+    /// Take that back: the child is gone.
+    RestoreLiveness,
     /// Tell the state and why.
     EnterState(State, String),
     /// End the supervisor; the last action of all.
@@ -139,7 +145,7 @@ impl Machine {
             Observation::ChildEnded(ending) => self.ended(now, ending),
             Observation::RestartAsked(why) => self.restart(now, why),
             Observation::HoldReleased => self.hold_released(now),
-            Observation::SenselessToWait(why) => self.senseless_to_wait(&why),
+            Observation::SenselessToWait(why) => self.senseless_to_wait(now, &why),
             Observation::Cleared => self.cleared(now),
             Observation::TimePassed => self.time_passed(now),
         }
@@ -155,12 +161,8 @@ impl Machine {
             | Phase::Draining { until }
             | Phase::Clearing { until, .. }
             | Phase::BackingOff { until } => Some(*until),
-            Phase::Fresh
-            | Phase::Preparing
-            | Phase::Spawning
-            | Phase::Running { .. }
-            | Phase::Killed { .. }
-            | Phase::Over => None,
+            Phase::Killed { told_at, .. } => *told_at,
+            Phase::Fresh | Phase::Preparing | Phase::Spawning | Phase::Running { .. } | Phase::Over => None,
         }
     }
 
@@ -196,7 +198,11 @@ impl Machine {
                 self.enter(State::Draining, "asked to stop");
                 self.hold(now);
             }
-            Phase::Holding { .. } => self.enter(State::Draining, "asked to stop; SIGTERM is held back"),
+            Phase::Holding { until, .. } => {
+                // What was held back until now could wait; the time that a stop has begins with it.
+                *until = now + self.timings.hold_limit;
+                self.enter(State::Draining, "asked to stop; SIGTERM is held back");
+            }
             Phase::Draining { .. } => {
                 self.enter(State::Draining, "asked to stop; the child is draining already");
             }
@@ -275,18 +281,16 @@ impl Machine {
                 failing.times += 1;
                 let (spawned, Failing { since, times }) = (*spawned, *failing);
                 if times >= self.timings.wedge_failures && now >= since + self.timings.wedge_after {
-                    self.wedged(
-                        spawned,
-                        format!("not alive {times} times in {:?}: {why}", now.saturating_sub(since)),
-                    );
+                    let why = format!("not alive {times} times in {:?}: {why}", now.saturating_sub(since));
+                    self.wedged(now, spawned, why);
                 }
             }
             _ => {}
         }
     }
 
-    fn wedged(&mut self, spawned: Duration, why: String) {
-        self.phase = Phase::Killed { spawned };
+    fn wedged(&mut self, now: Duration, spawned: Duration, why: String) {
+        self.phase = Phase::Killed { spawned, told_at: Some(now + self.timings.kill_limit) };
         self.enter(State::Restarting, format!("the child is wedged and is killed: {why}"));
         self.replacement = Some(Replacement::Wedged(why));
         self.act(Action::SendKill);
@@ -303,8 +307,28 @@ impl Machine {
 
     fn hold(&mut self, now: Duration) {
         if let Phase::Starting { spawned, .. } | Phase::Running { spawned, .. } = self.phase {
-            self.phase = Phase::Holding { spawned, until: now + self.timings.hold_limit };
+            let was_ready = matches!(self.phase, Phase::Running { .. });
+            self.phase = Phase::Holding { spawned, was_ready, until: now + self.timings.hold_limit };
             self.act(Action::BeginHold);
+        }
+    }
+
+    /// A stop does not wait longer than its grace period; a replacement that would do harm can, and whoever wants it asks
+    /// again. Meanwhile the child is looked after as before.
+    fn hold_limit_reached(&mut self, now: Duration) {
+        let Phase::Holding { spawned, was_ready, .. } = self.phase else { return };
+        let (false, Some(Replacement::Asked(why))) = (self.stop_asked, self.replacement.take()) else {
+            return self.hold_released(now);
+        };
+        let limit = self.timings.hold_limit;
+        let reason = format!("the restart is put off, having been held back for {limit:?}: {why}");
+        self.act(Action::AbandonHold);
+        if was_ready {
+            self.phase = Phase::Running { spawned, failing: None };
+            self.enter(State::Running, reason);
+        } else {
+            self.phase = Phase::Starting { spawned, last_alive: now };
+            self.enter(State::Starting, reason);
         }
     }
 
@@ -317,15 +341,16 @@ impl Machine {
         }
     }
 
-    fn senseless_to_wait(&mut self, why: &str) {
+    fn senseless_to_wait(&mut self, now: Duration, why: &str) {
         if matches!(self.phase, Phase::Draining { .. }) {
-            self.kill(&format!("further waiting is senseless: {why}"));
+            self.kill(now, &format!("further waiting is senseless: {why}"));
         }
     }
 
-    fn kill(&mut self, why: &str) {
+    fn kill(&mut self, now: Duration, why: &str) {
         // How long it lived no longer matters: it was asked to end.
-        self.phase = Phase::Killed { spawned: Duration::ZERO };
+        let told_at = Some(now + self.timings.kill_limit);
+        self.phase = Phase::Killed { spawned: Duration::ZERO, told_at };
         self.enter(self.ending_state(), format!("SIGKILL sent: {why}"));
         self.act(Action::SendKill);
     }
@@ -336,7 +361,12 @@ impl Machine {
             | Phase::Running { spawned, .. }
             | Phase::Holding { spawned, .. } => (spawned, false),
             Phase::Draining { .. } => (now, true),
-            Phase::Killed { spawned } => (spawned, true),
+            Phase::Killed { spawned, told_at } => {
+                if told_at.is_none() {
+                    self.act(Action::RestoreLiveness);
+                }
+                (spawned, true)
+            }
             _ => return,
         };
         let how = describe(ending);
@@ -403,13 +433,20 @@ impl Machine {
         if self.wakes_at().is_none_or(|moment| now < moment) {
             return;
         }
-        match &self.phase {
+        match &mut self.phase {
             Phase::Starting { spawned, .. } => {
+                let spawned = *spawned;
                 let why = format!("not alive for {:?} in its start", self.timings.start_limit);
-                self.wedged(*spawned, why);
+                self.wedged(now, spawned, why);
             }
-            Phase::Holding { .. } => self.hold_released(now),
-            Phase::Draining { .. } => self.kill(&format!("not ended within {:?}", self.timings.drain_budget)),
+            Phase::Holding { .. } => self.hold_limit_reached(now),
+            Phase::Draining { .. } => {
+                self.kill(now, &format!("not ended within {:?}", self.timings.drain_budget));
+            }
+            Phase::Killed { told_at, .. } => {
+                *told_at = None;
+                self.act(Action::FailLiveness(self.timings.kill_limit));
+            }
             Phase::Clearing { .. } => {
                 self.act(Action::AbandonClearing);
                 self.cleared(now);

@@ -17,12 +17,12 @@ pub(crate) enum Phase {
     /// The child lives and was ready once.
     Running { spawned: Duration, failing: Option<Failing> },
     /// SIGTERM is held back.
-    Holding { spawned: Duration, until: Duration },
+    Holding { spawned: Duration, was_ready: bool, until: Duration },
     /// SIGTERM was sent.
     Draining { until: Duration },
     /// SIGKILL was sent. Has no deadline: a process that even SIGKILL does not end may still hold a lease, a port or
-    /// a data directory, so it must not be given up for dead.
-    Killed { spawned: Duration },
+    /// a data directory, so it must not be given up for dead. It is only told, at this moment; none: it was told.
+    Killed { spawned: Duration, told_at: Option<Duration> },
     /// The child is reaped and the component clears up after it.
     Clearing { until: Duration, then: Then },
     /// The next start waits for its moment.

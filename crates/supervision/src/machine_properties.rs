@@ -17,8 +17,13 @@ struct World {
     state: State,
     spawn_ordered: bool,
     child_lives: bool,
+    held_since: Option<Duration>,
     terminates: u32,
     kills: u32,
+    killed_at: Duration,
+    fails_liveness_since: Option<Duration>,
+    /// The observation that is being answered.
+    observed: Option<Observation>,
     stop_asked_at: Option<Duration>,
     ending_after_stop: Option<ChildEnding>,
     exit: Option<(Duration, u8)>,
@@ -34,8 +39,12 @@ impl World {
             state: State::Bootstrapping,
             spawn_ordered: false,
             child_lives: false,
+            held_since: None,
             terminates: 0,
             kills: 0,
+            killed_at: Duration::ZERO,
+            fails_liveness_since: None,
+            observed: None,
             stop_asked_at: None,
             ending_after_stop: None,
             exit: None,
@@ -56,7 +65,7 @@ impl World {
             }
             Observation::SpawnFailed(_) if self.spawn_ordered => self.spawn_ordered = false,
             Observation::ChildEnded(ending) if self.child_lives => {
-                self.child_lives = false;
+                (self.child_lives, self.held_since) = (false, None);
                 self.ending_after_stop = self.stop_asked_at.map(|_| *ending);
             }
             Observation::Spawned | Observation::SpawnFailed(_) | Observation::ChildEnded(_) => return,
@@ -65,8 +74,10 @@ impl World {
             }
             _ => {}
         }
+        self.observed = Some(observation.clone());
         let actions = self.machine.observe(self.now, observation);
         self.check(actions, good_endings);
+        assert!(self.child_lives || self.fails_liveness_since.is_none(), "no child, and still not alive");
     }
 
     fn check(&mut self, actions: Vec<Action>, good_endings: GoodEndings) {
@@ -82,9 +93,14 @@ impl World {
                     self.terminates += 1;
                     assert!(self.child_lives, "SIGTERM without a child");
                     assert_eq!(self.terminates, 1, "SIGTERM more than once");
+                    let forced =
+                        self.observed == Some(Observation::TimePassed) && self.stop_asked_at.is_none();
+                    assert!(!forced, "SIGTERM at the hold limit for a restart that can wait");
+                    self.held_since = None;
                 }
                 Action::SendKill => {
                     self.kills += 1;
+                    self.killed_at = self.now;
                     assert!(self.child_lives, "SIGKILL without a child");
                     assert_eq!(self.kills, 1, "SIGKILL more than once");
                 }
@@ -111,7 +127,26 @@ impl World {
                     self.exit = Some((self.now, code));
                 }
                 Action::Clear { .. } => assert!(!self.child_lives, "cleared up after a living child"),
-                Action::BeginHold => assert!(self.child_lives, "held back for nobody"),
+                Action::BeginHold => {
+                    assert!(self.child_lives && self.held_since.is_none(), "held back for nobody, or twice");
+                    self.held_since = Some(self.now);
+                }
+                Action::AbandonHold => {
+                    let limit = Timings::default().hold_limit;
+                    let held_for = self.held_since.map(|since| self.now.saturating_sub(since));
+                    assert!(self.child_lives && held_for >= Some(limit), "abandoned after {held_for:?}");
+                    assert_eq!(self.stop_asked_at, None, "a stop is put off");
+                    self.held_since = None;
+                }
+                Action::FailLiveness(after) => {
+                    assert!(self.child_lives && self.fails_liveness_since.is_none());
+                    assert!(self.kills == 1 && self.now >= self.killed_at + after, "killed just now");
+                    self.fails_liveness_since = Some(self.now);
+                }
+                Action::RestoreLiveness => {
+                    assert!(!self.child_lives && self.fails_liveness_since.is_some());
+                    self.fails_liveness_since = None;
+                }
                 Action::AbandonPreparing | Action::AbandonClearing => {}
             }
         }

@@ -125,7 +125,72 @@ fn a_hold_ends_at_its_limit_and_a_drain_at_its_budget() {
     assert_eq!(machine.wakes_at(), Some(91 * SECOND));
     assert_eq!(machine.observe(90 * SECOND, Observation::TimePassed), [], "too early");
     assert!(machine.observe(91 * SECOND, Observation::TimePassed).contains(&Action::SendKill));
-    assert_eq!(machine.wakes_at(), None);
+}
+
+#[test]
+fn a_child_that_outlives_sigkill_fails_liveness_until_it_is_gone() {
+    let killed = || {
+        let mut machine = draining(SECOND);
+        assert!(machine.observe(61 * SECOND, Observation::TimePassed).contains(&Action::SendKill));
+        assert_eq!(machine.wakes_at(), Some(121 * SECOND));
+        machine
+    };
+    let mut gone_in_time = killed();
+    let actions = end(&mut gone_in_time, 120 * SECOND, ChildEnding::Signalled(9));
+    assert!(!actions.contains(&Action::RestoreLiveness), "{actions:?}");
+
+    let mut machine = killed();
+    assert_eq!(machine.observe(121 * SECOND, Observation::TimePassed), [Action::FailLiveness(60 * SECOND)]);
+    assert_eq!(machine.wakes_at(), None, "it is told once, and never given up for dead");
+    let actions = end(&mut machine, 500 * SECOND, ChildEnding::Signalled(9));
+    assert_eq!(actions[0], Action::RestoreLiveness);
+    assert_eq!(exit_code(&actions), Some(137));
+
+    let mut wedged = running();
+    for second in 2..=32 {
+        wedged.observe(second * SECOND, Observation::HealthTimedOut);
+    }
+    assert_eq!(wedged.wakes_at(), Some(92 * SECOND));
+}
+
+#[test]
+fn a_restart_is_put_off_at_the_hold_limit_and_may_be_asked_for_again() {
+    let mut machine = running();
+    machine.observe(SECOND, Observation::RestartAsked("new trust".into()));
+    let actions = machine.observe(31 * SECOND, Observation::TimePassed);
+    assert_eq!((states(&actions), actions.first()), (vec![State::Running], Some(&Action::AbandonHold)));
+    assert_eq!(machine.observe(31 * SECOND, Observation::HoldReleased), [], "that hold is over");
+    for second in 31..61 {
+        assert_eq!(machine.observe(second * SECOND, Observation::HealthTimedOut), [], "it is looked after");
+    }
+    machine.observe(61 * SECOND, healthy());
+    let actions = machine.observe(62 * SECOND, Observation::RestartAsked("new trust".into()));
+    assert_eq!(actions.last(), Some(&Action::BeginHold));
+    assert!(machine.observe(63 * SECOND, Observation::HoldReleased).contains(&Action::SendTerminate));
+
+    let mut unready = starting();
+    unready.observe(SECOND, Observation::RestartAsked("new trust".into()));
+    let actions = unready.observe(31 * SECOND, Observation::TimePassed);
+    assert_eq!(states(&actions), [State::Starting], "it was never ready");
+    assert_eq!(unready.wakes_at(), Some(271 * SECOND), "and gets its whole time to start");
+}
+
+#[test]
+fn a_crash_after_a_restart_was_put_off_is_a_crash() {
+    let mut machine = running();
+    machine.observe(SECOND, Observation::RestartAsked("new trust".into()));
+    machine.observe(31 * SECOND, Observation::TimePassed);
+    let actions = end(&mut machine, 32 * SECOND, ChildEnding::Exited(0));
+    assert!(!actions.contains(&Action::Prepare), "a crash is followed by a pause: {actions:?}");
+}
+
+#[test]
+fn a_stop_during_the_hold_of_a_restart_has_its_own_limit_and_goes_on() {
+    let mut machine = running();
+    machine.observe(SECOND, Observation::RestartAsked("new trust".into()));
+    assert_eq!(states(&machine.observe(30 * SECOND, Observation::StopAsked)), [State::Draining]);
+    assert_eq!(machine.wakes_at(), Some(60 * SECOND));
+    assert!(machine.observe(60 * SECOND, Observation::TimePassed).contains(&Action::SendTerminate));
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use health_endpoints::State;
 
 /// Every change of state that the machine makes. A new reason within a state is none.
-pub const TRANSITIONS: [(State, State); 16] = [
+pub const TRANSITIONS: [(State, State); 18] = [
     (State::Bootstrapping, State::Waiting),
     (State::Bootstrapping, State::Stopped),
     (State::Waiting, State::Starting),
@@ -18,6 +18,8 @@ pub const TRANSITIONS: [(State, State); 16] = [
     (State::Running, State::Draining),
     (State::Running, State::Stopped),
     (State::Restarting, State::Waiting),
+    (State::Restarting, State::Starting),
+    (State::Restarting, State::Running),
     (State::Restarting, State::Draining),
     (State::Restarting, State::Stopped),
     (State::Draining, State::Stopped),

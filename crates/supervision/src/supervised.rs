@@ -51,8 +51,12 @@ pub trait Supervised {
     /// Looks at the running child once. The driver limits how long a look may take.
     fn health(&self) -> impl Future<Output = Health>;
 
+    /// Whether the running child can be spared for as long as a restart takes, or why not. Whoever wants a restart that
+    /// can wait asks before it; when it begins, [`Supervised::hold_back`] looks once more.
+    fn can_be_spared(&self) -> impl Future<Output = Result<(), String>>;
+
     /// Returns when the child may be sent its SIGTERM; immediately for most. `progress` tells what it holds out for.
-    /// Bounded by the driver's hold limit.
+    /// Bounded by the driver's hold limit, at which a stop goes on and a restart is put off.
     fn hold_back(&self, progress: &dyn Progress) -> impl Future<Output = ()>;
 
     /// Resolves, with the reason, when further waiting for a draining child has become senseless; else never.

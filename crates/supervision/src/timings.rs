@@ -8,8 +8,12 @@ use std::time::Duration;
 pub struct Timings {
     /// From SIGTERM to SIGKILL. 60 s: what kube-apiserver needs with open watches and default flags.
     pub drain_budget: Duration,
-    /// How long a component may hold its SIGTERM back. 30 s; etcd, whose grace period is 120 s, gets more.
+    /// How long a component may hold its SIGTERM back. 30 s; etcd, whose grace period is 120 s, gets more. After it a stop
+    /// goes on and a restart is put off.
     pub hold_limit: Duration,
+    /// So long after SIGKILL a child that is still there makes the supervisor fail its own liveness. 60 s: even a large
+    /// process is torn down in seconds, so it hangs in the kernel, on a disk most likely.
+    pub kill_limit: Duration,
     /// Pause after the first crash; it doubles with each further one. 0.2 s.
     pub back_off_first: Duration,
     /// Longest pause before jitter, which adds at most half of it. 5 s.
@@ -39,6 +43,7 @@ impl Default for Timings {
         Self {
             drain_budget: Duration::from_mins(1),
             hold_limit: Duration::from_secs(30),
+            kill_limit: Duration::from_secs(60),
             back_off_first: Duration::from_millis(200),
             back_off_longest: Duration::from_secs(5),
             crash_limit: 5,

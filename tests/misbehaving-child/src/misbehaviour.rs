@@ -87,6 +87,9 @@ pub struct SupervisorArguments {
     /// Milliseconds that a child may take to answer for the first time
     #[arg(long, default_value_t = 240_000)]
     pub start_limit: u64,
+    /// Milliseconds after SIGKILL after which a child that is still there is told as beyond help
+    #[arg(long, default_value_t = 60_000)]
+    pub kill_limit: u64,
     /// Death by SIGTERM is a good ending after a stop
     #[arg(long)]
     pub dies_well_by_terminate: bool,
@@ -127,6 +130,7 @@ impl SupervisorArguments {
             hold_limit: 10_000,
             wedged_after: 30_000,
             start_limit: 240_000,
+            kill_limit: 60_000,
             ..Self::default()
         }
     }
@@ -146,6 +150,7 @@ impl SupervisorArguments {
         line.value("--hold-limit", Some(self.hold_limit));
         line.value("--wedged-after", Some(self.wedged_after));
         line.value("--start-limit", Some(self.start_limit));
+        line.value("--kill-limit", Some(self.kill_limit));
         line.flag("--dies-well-by-terminate", self.dies_well_by_terminate);
         line.value("--drop-driver-after", self.drop_driver_after);
         line.0

@@ -1,5 +1,5 @@
 //! A bare supervisor around the driver, as `component-runtime` makes them, for one misbehaving child.
-//! What it tells: its log on standard error, its status document in a file, its exit code.
+//! What it tells: its log on standard error, its status document in a file, its liveness in one beside, its exit code.
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -68,6 +68,7 @@ async fn supervise(command_line: CommandLine, signals: &Signals) -> Result<ExitC
         hold_limit: Duration::from_millis(arguments.hold_limit),
         wedge_after: Duration::from_millis(arguments.wedged_after),
         start_limit: Duration::from_millis(arguments.start_limit),
+        kill_limit: Duration::from_millis(arguments.kill_limit),
         ..Timings::default()
     };
     configuration.termination_message.clone_from(&arguments.termination_message);
@@ -108,6 +109,10 @@ impl Supervised for TestComponent<'_> {
             Ok(answer) => Health { alive: Ok(()), ready: Err(answer) },
             Err(error) => Health { alive: Err(error.to_string()), ready: Err(error.to_string()) },
         }
+    }
+
+    async fn can_be_spared(&self) -> Result<(), String> {
+        Ok(())
     }
 
     async fn hold_back(&self, progress: &dyn Progress) {
@@ -156,10 +161,14 @@ async fn write_status(path: PathBuf, board: StatusBoard) {
     let unfinished = path.with_extension("unfinished");
     loop {
         ticks.tick().await;
-        let Ok(content) = serde_json::to_vec(&board.document()) else { continue };
-        let file = OpenOptions::new().write(true).create(true).truncate(true).open(&unfinished);
-        if file.and_then(|mut file| file.write_all(&content)).is_ok() {
-            drop(std::fs::rename(&unfinished, &path));
+        let Ok(document) = serde_json::to_vec(&board.document()) else { continue };
+        let liveness = board.alive().err().unwrap_or_default();
+        for (path, content) in [(&path, document), (&path.with_extension("liveness"), liveness.into_bytes())]
+        {
+            let file = OpenOptions::new().write(true).create(true).truncate(true).open(&unfinished);
+            if file.and_then(|mut file| file.write_all(&content)).is_ok() {
+                drop(std::fs::rename(&unfinished, path));
+            }
         }
     }
 }

@@ -21,6 +21,7 @@ use crate::pki::Pki;
 pub(crate) struct Cluster {
     directory: TempDir,
     members: Vec<Member>,
+    pki: Pki,
     health: HealthClient,
     extra: Vec<String>,
 }
@@ -59,7 +60,12 @@ impl Cluster {
             pki.equip(&directory.path().join(&member.name).join("runtime"), &member.name);
         }
         let health = HealthClient::new(Duration::from_secs(1)).unwrap();
-        Self { directory, members, health, extra: extra.iter().map(ToString::to_string).collect() }
+        Self { directory, members, pki, health, extra: extra.iter().map(ToString::to_string).collect() }
+    }
+
+    /// The first stage of a rotation: all are to trust the CAs that will sign next.
+    pub(crate) fn trust_the_next_authorities(&self) {
+        self.pki.publish_beside(&self.directory.path().join("trust"), &[&Pki::new()]);
     }
 
     pub(crate) fn start_all(&mut self) {
@@ -89,11 +95,14 @@ impl Cluster {
             .arg(self.record())
             .arg("--termination-message-path")
             .arg(home.join("termination-message"))
+            .arg("--restart-lock-directory")
+            .arg(self.directory.path().join("turns"))
             .args(["--http-port", &me.ports[2].to_string()]);
         for other in &self.members {
             command.args(["--member", &format!("{}={},{}", other.name, other.url(0), other.url(1))]);
             if other.name != me.name {
                 command.args(["--peer-health", &format!("{}={}", other.name, other.health_url())]);
+                command.args(["--replica-health", &other.health_url()]);
             }
         }
         command.args(&self.extra).arg("--").arg(components.join("etcd"));

@@ -1,5 +1,5 @@
 //! Real supervisors and real etcds: founding, lost data, lost majorities and the way out of them, removed members, frozen members, stops,
-//! databases that are full or mostly free.
+//! restarts for new CAs, databases that are full or mostly free.
 
 #![allow(
     clippy::expect_used,
@@ -12,5 +12,6 @@
 mod harness;
 mod pki;
 mod recovery;
+mod restarts;
 mod scenarios;
 mod space;

@@ -29,9 +29,16 @@ impl Pki {
 
     /// What a certificate-authority publishes.
     pub(crate) fn publish(&self, directory: &Path) {
+        self.publish_beside(directory, &[]);
+    }
+
+    /// The same with the CAs that will follow.
+    pub(crate) fn publish_beside(&self, directory: &Path, followers: &[&Self]) {
         std::fs::create_dir_all(directory).unwrap();
-        for (authority, certificate, _) in &self.authorities {
-            durable_write(&directory.join(authority.bundle()), certificate);
+        for (number, (authority, certificate, _)) in self.authorities.iter().enumerate() {
+            let further = followers.iter().map(|pki| pki.authorities[number].1.as_str());
+            let bundle: String = std::iter::once(certificate.as_str()).chain(further).collect();
+            durable_write(&directory.join(authority.bundle()), &bundle);
         }
     }
 

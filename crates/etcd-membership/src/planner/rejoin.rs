@@ -60,10 +60,10 @@ fn may_remove(entry: &ListedMember, quorum: &Quorum) -> bool {
 /// (`isConnectedToQuorumAfterAddingNewMemberSince`). Then a dead voter must be replaced before, and needs the lock for it.
 fn may_add(seen: &Observation, live: &LiveView, quorum: &Quorum) -> bool {
     let answers = |member: &&ListedMember| {
-        seen.wanted
-            .iter()
-            .filter(|wanted| member.stands_for(wanted))
-            .any(|wanted| live.peers.iter().any(|peer| peer.name == wanted.name && peer.etcd_answers))
+        let wanted = seen.wanted.iter().find(|wanted| member.stands_for(wanted));
+        // One that is not wanted any more votes until it is removed.
+        let name = wanted.map_or(&member.name, |wanted| &wanted.name);
+        live.peers.iter().any(|peer| peer.name == *name && peer.etcd_answers)
     };
     let serving = quorum.members.iter().filter(|member| !member.learner).filter(answers).count();
     quorum.voters() == 1 || decides(serving, quorum.voters() + 1)

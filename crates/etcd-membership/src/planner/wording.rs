@@ -123,7 +123,8 @@ pub(super) fn addition_unsafe(quorum: &Quorum) -> Step {
 }
 
 pub(super) fn no_quorum(seen: &Observation, live: &LiveView) -> Step {
-    let total = seen.wanted.len();
+    // Those that are not wanted any more count until they are gone.
+    let total = seen.wanted.len().max(live.peers.len() + 1);
     let list = |wanted: &dyn Fn(&PeerReport) -> bool| {
         live.peers
             .iter()

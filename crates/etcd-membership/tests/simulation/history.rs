@@ -16,6 +16,7 @@ fn event() -> impl Strategy<Value = Event> {
         3 => slot.clone().prop_map(Event::CrashSupervisor),
         3 => slot.clone().prop_map(Event::CrashChild),
         3 => slot.clone().prop_map(Event::LoseVolume),
+        1 => slot.clone().prop_map(Event::ReturnVolume),
         2 => slot.clone().prop_map(Event::DeleteDirectory),
         1 => slot.clone().prop_map(Event::DeleteContents),
         1 => slot.clone().prop_map(Event::Corrupt),
@@ -25,6 +26,7 @@ fn event() -> impl Strategy<Value = Event> {
         3 => slot.clone().prop_map(Event::Elect),
         8 => (slot, any::<u8>()).prop_map(|(slot, to)| Event::Write(slot, to)),
         2 => Just(Event::LockExpires),
+        1 => Just(Event::LockIsLost),
         1 => Just(Event::FiveMinutes),
         1 => any::<bool>().prop_map(Event::RecordReadable),
         1 => Just(Event::LoseRecord),
@@ -36,8 +38,18 @@ fn history() -> impl Strategy<Value = (usize, Vec<Event>)> {
     (prop_oneof![1 => Just(1), 5 => Just(3), 4 => Just(5)], prop::collection::vec(event(), 0..250))
 }
 
-fn live_through(size: usize, events: &[Event], majority_stays: bool) -> Result<World, TestCaseError> {
-    let mut world = World::new(size);
+/// The same while the number of wanted members changes.
+fn history_of_sizes() -> impl Strategy<Value = (usize, Vec<Event>)> {
+    let size = || prop_oneof![Just(1), Just(3), Just(5)];
+    let event = prop_oneof![
+        40 => event(),
+        1 => size().prop_map(Event::Scale),
+        1 => (0..5_usize).prop_map(Event::GraceEnds),
+    ];
+    (size(), prop::collection::vec(event, 0..400))
+}
+
+fn live_through(mut world: World, events: &[Event], majority_stays: bool) -> Result<World, TestCaseError> {
     for event in events {
         world.happen(*event, majority_stays);
         prop_assert!(
@@ -83,7 +95,7 @@ proptest! {
     /// While a majority keeps its data: safety all the time, and all members are voters again within bounded steps.
     #[test]
     fn a_majority_heals_everything((size, events) in history()) {
-        let mut world = live_through(size, &events, true)?;
+        let mut world = live_through(World::new(size), &events, true)?;
         let whole = calm_down(&mut world)?;
         prop_assert!(whole, "not whole: {:?} {:?}; {:#?}", world.configuration(), world.volumes, tail(&world.last_steps));
         prop_assert_eq!(world.missing_writes(), Vec::<u64>::new());
@@ -92,7 +104,25 @@ proptest! {
     /// Whatever is lost: never a second cluster, never a member that founds again what it took part in.
     #[test]
     fn nothing_is_founded_twice_whatever_is_lost((size, events) in history()) {
-        let mut world = live_through(size, &events, false)?;
+        let mut world = live_through(World::new(size), &events, false)?;
+        calm_down(&mut world)?;
+    }
+
+    #[test]
+    fn a_majority_heals_everything_while_the_number_of_members_changes((wanted, events) in history_of_sizes()) {
+        let mut world = live_through(World::scalable(5, wanted), &events, true)?;
+        let whole = calm_down(&mut world)?;
+        prop_assert!(
+            whole,
+            "{} wanted, not whole: {:?} {:?} {:?}; {:#?}",
+            world.wanted, world.going, world.configuration(), world.volumes, tail(&world.last_steps)
+        );
+        prop_assert_eq!(world.missing_writes(), Vec::<u64>::new());
+    }
+
+    #[test]
+    fn nothing_is_founded_twice_while_the_number_of_members_changes((wanted, events) in history_of_sizes()) {
+        let mut world = live_through(World::scalable(5, wanted), &events, false)?;
         calm_down(&mut world)?;
     }
 }

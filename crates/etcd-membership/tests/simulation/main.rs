@@ -11,5 +11,6 @@
 
 mod etcd;
 mod history;
+mod scaling;
 mod supervisor;
 mod world;

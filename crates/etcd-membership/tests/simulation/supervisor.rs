@@ -11,7 +11,7 @@ use etcd_membership::{
 use crate::etcd::{self, Applied, Change, Process, Slot};
 use crate::world::{self, Supervisor, World};
 
-fn name(slot: Slot) -> String {
+pub(crate) fn name(slot: Slot) -> String {
     format!("etcd-{slot}")
 }
 
@@ -25,8 +25,12 @@ fn slot_of(url: &str) -> Slot {
 
 impl World {
     /// Starts the supervisor, or lets it act, or lets its child act; at most `parts` parts of an act happen.
-    pub(crate) fn step(&mut self, slot: Slot, parts: usize) {
-        if self.supervisors[slot].is_none() {
+    pub(crate) fn step(&mut self, slot: Slot, parts: usize, majority_stays: bool) {
+        if self.going[slot] {
+            self.step_going(slot, parts, majority_stays);
+        } else if slot >= self.wanted {
+            // It has no Pod.
+        } else if self.supervisors[slot].is_none() {
             self.supervisors[slot] = Some(Supervisor::default());
         } else if self.etcds.runs(slot) {
             self.beside_child(slot, parts);
@@ -35,7 +39,21 @@ impl World {
         }
     }
 
+    /// How many members this one believes to be wanted.
+    fn known(&self, slot: Slot) -> Option<usize> {
+        if self.record_readable {
+            return Some(self.wanted);
+        }
+        self.volumes[slot].known.filter(|_| self.etcds.data[slot].is_some())
+    }
+
     fn plan(&mut self, slot: Slot, parts: usize) {
+        if self.known(slot).is_none() {
+            return;
+        }
+        if self.record_readable {
+            self.volumes[slot].known = Some(self.wanted);
+        }
         let mut seen = self.observe(slot);
         let mut step = next_step(&seen);
         if step == Step::AskPeers {
@@ -59,7 +77,7 @@ impl World {
             (_, false) => Record::Unreadable("in the simulation".into()),
             (None, true) => Record::Absent,
             (Some(record), true) => Record::Present {
-                founders: (0..self.size).map(|slot| (name(slot), url(slot))).collect(),
+                founders: (0..record.founders).map(|slot| (name(slot), url(slot))).collect(),
                 mine: record
                     .lines
                     .get(&slot)
@@ -69,7 +87,7 @@ impl World {
         };
         Observation {
             me: name(slot),
-            wanted: (0..self.size)
+            wanted: (0..self.known(slot).unwrap_or_default())
                 .map(|slot| WantedMember { name: name(slot), peer_url: url(slot), client_url: String::new() })
                 .collect(),
             volume: Volume {
@@ -99,7 +117,7 @@ impl World {
     fn ask_peers(&mut self, me: Slot) -> LiveView {
         let mut quorum = None;
         let mut peers = Vec::new();
-        for peer in (0..self.size).filter(|peer| *peer != me) {
+        for peer in self.others(me) {
             let reached = self.etcds.reach(me, peer);
             if reached && quorum.is_none() {
                 quorum = self.etcds.linearizable(peer).map(|(cluster, applied)| answer(cluster, &applied));
@@ -133,7 +151,8 @@ impl World {
             Step::WriteVolumeId => self.write_volume_id(slot),
             Step::CreateRecord => {
                 let token = self.fresh();
-                self.record.get_or_insert(world::Record { token, lines: [].into() });
+                let founders = self.wanted;
+                self.record.get_or_insert(world::Record { token, founders, lines: [].into() });
             }
             Step::RewriteRecord => self.rewrite_record(slot),
             Step::RecordMyLine => {
@@ -184,8 +203,16 @@ impl World {
         self.volumes[slot].id = Some(format!("volume-{id}"));
     }
 
+    /// Whom it asks.
+    fn others(&self, me: Slot) -> Vec<Slot> {
+        let known = self.known(me).unwrap_or_default();
+        (0..self.size)
+            .filter(|peer| *peer != me && (*peer < known || self.record_readable && self.going[*peer]))
+            .collect()
+    }
+
     fn through_others(&mut self, slot: Slot, change: &Change) -> Option<u64> {
-        for peer in (0..self.size).filter(|peer| *peer != slot) {
+        for peer in self.others(slot) {
             if self.etcds.reach(slot, peer) && self.etcds.propose(peer, change.clone(), u8::MAX) {
                 return self.etcds.data[peer].as_ref().map(|data| data.cluster);
             }
@@ -202,10 +229,17 @@ impl World {
 
     fn remove_me(&mut self, slot: Slot, id: u64) {
         self.must_hold_lock(slot);
-        let Some((cluster, applied)) = self.configuration() else { return };
+        let Some((_, applied)) = self.configuration() else { return };
         if applied.members.get(&id).is_some_and(|member| member.slot != slot) {
             self.violations.push(format!("{} removes another member", name(slot)));
         }
+        self.check_removal(slot, id);
+        self.through_others(slot, &Change::Remove(id));
+    }
+
+    /// Enough voters that have their data must be left.
+    pub(crate) fn check_removal(&mut self, slot: Slot, id: u64) {
+        let Some((cluster, applied)) = self.configuration() else { return };
         let learner = applied.members.get(&id).is_some_and(|member| member.learner);
         let able = applied
             .voters()
@@ -224,19 +258,20 @@ impl World {
                 voters - 1
             ));
         }
-        self.through_others(slot, &Change::Remove(id));
     }
 
     fn rewrite_record(&mut self, slot: Slot) {
         let token = self.fresh();
-        let lines = (0..self.size)
+        let lines = (0..self.wanted)
             .map(|line| (line, (if line == slot { self.volumes[slot].id.clone() } else { None }, true)))
             .collect();
-        self.record.get_or_insert(world::Record { token, lines });
+        self.record.get_or_insert(world::Record { token, founders: self.wanted, lines });
     }
 
     fn start_new(&mut self, slot: Slot, parts: usize) {
-        let Some(token) = self.record.as_ref().map(|record| record.token) else { return };
+        let Some((token, count)) = self.record.as_ref().map(|record| (record.token, record.founders)) else {
+            return;
+        };
         let id = Self::founder_id(token, slot);
         if parts == 1 {
             // Killed before the write-ahead log exists.
@@ -263,7 +298,7 @@ impl World {
             self.violations.push(format!("{} founds {token} beside {}", name(slot), other.cluster));
         }
         let founders: Vec<(u64, Slot)> =
-            (0..self.size).map(|founder| (Self::founder_id(token, founder), founder)).collect();
+            (0..count).map(|founder| (Self::founder_id(token, founder), founder)).collect();
         self.etcds.data[slot] = Some(etcd::Data::founding(token, id, &founders));
         self.etcds.processes[slot] = Some(Process::default());
         self.took_part.insert((slot, id));
@@ -307,7 +342,7 @@ impl World {
     }
 
     /// The child publishes itself; then identity, record and lock are brought in order; the leader's neighbour promotes.
-    fn beside_child(&mut self, slot: Slot, parts: usize) {
+    pub(crate) fn beside_child(&mut self, slot: Slot, parts: usize) {
         let Some((id, cluster)) = self.etcds.data[slot].as_ref().map(|data| (data.id, data.cluster)) else {
             return;
         };
@@ -354,6 +389,7 @@ impl World {
                 supervisor.lock_in = None;
             }
             if leader == slot {
+                self.remove_surplus(slot);
                 let learner = applied.members.iter().find(|(_, member)| member.learner && member.started);
                 if let Some((learner, _)) = learner {
                     self.etcds.propose(slot, Change::Promote(*learner), u8::MAX);

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use etcd_membership::quorum::{quorum, tolerated_losses};
 
-use crate::etcd::{Applied, Change, Etcds, Id, Slot};
+use crate::etcd::{Applied, Change, Data, Etcds, Id, Slot};
 
 /// What survives on a volume beside etcd's data (which `Etcds` holds).
 #[derive(Debug, Clone, Default)]
@@ -16,6 +16,8 @@ pub(crate) struct Volume {
     pub(crate) identity: Option<(u64, Id)>,
     pub(crate) crashes: u32,
     pub(crate) set_aside: bool,
+    /// How many members were wanted when that could be read last.
+    pub(crate) known: Option<usize>,
 }
 
 /// What a supervisor knows only while it lives.
@@ -28,21 +30,31 @@ pub(crate) struct Supervisor {
 #[derive(Debug, Clone)]
 pub(crate) struct Record {
     pub(crate) token: u64,
+    /// The first so many slots.
+    pub(crate) founders: usize,
     pub(crate) lines: BTreeMap<Slot, (Option<String>, bool)>,
 }
 
 #[derive(Debug, Clone)]
 pub(crate) struct World {
+    /// How many members there can be.
     pub(crate) size: usize,
+    /// How many there should be: the first so many slots.
+    pub(crate) wanted: usize,
+    /// Whose Pods are being deleted.
+    pub(crate) going: Vec<bool>,
     pub(crate) etcds: Etcds,
     pub(crate) volumes: Vec<Volume>,
     pub(crate) supervisors: Vec<Option<Supervisor>>,
     pub(crate) record: Option<Record>,
+    /// The record and the wanted number, which are in the management cluster.
     pub(crate) record_readable: bool,
     /// Whether long enough passed since each last crash.
     pub(crate) patience_over: bool,
     /// Members whose volume once took part as this founder; it must never be founded with again after a loss.
     pub(crate) took_part: BTreeSet<(Slot, Id)>,
+    /// What was on the volume that a member lost last.
+    pub(crate) lost: Vec<Option<(Volume, Option<Data>)>>,
     pub(crate) acknowledged: Vec<u64>,
     pub(crate) violations: Vec<String>,
     pub(crate) last_steps: Vec<String>,
@@ -58,6 +70,8 @@ pub(crate) enum Event {
     CrashSupervisor(Slot),
     CrashChild(Slot),
     LoseVolume(Slot),
+    /// The volume that was lost last is there again, in place of the present one.
+    ReturnVolume(Slot),
     DeleteDirectory(Slot),
     /// What is in the data directory, which itself stays.
     DeleteContents(Slot),
@@ -68,16 +82,30 @@ pub(crate) enum Event {
     Elect(Slot),
     Write(Slot, u8),
     LockExpires,
+    /// The same while its holder lives: it was not heard in time.
+    LockIsLost,
     FiveMinutes,
     RecordReadable(bool),
     LoseRecord,
     Patience(bool),
+    /// So many members are wanted from now on.
+    Scale(usize),
+    /// A Pod that is being deleted is killed, whatever it holds.
+    GraceEnds(Slot),
 }
 
 impl World {
     pub(crate) fn new(size: usize) -> Self {
+        Self::scalable(size, size)
+    }
+
+    /// Members of whom not all are wanted at first.
+    pub(crate) fn scalable(size: usize, wanted: usize) -> Self {
         Self {
             size,
+            wanted,
+            going: vec![false; size],
+            lost: vec![None; size],
             etcds: Etcds::new(size),
             volumes: vec![Volume::default(); size],
             supervisors: vec![None; size],
@@ -104,14 +132,17 @@ impl World {
 
     pub(crate) fn happen(&mut self, event: Event, majority_stays: bool) {
         match event {
-            Event::Step(slot) => self.step(slot % self.size, usize::MAX),
+            Event::Step(slot) => self.step(slot % self.size, usize::MAX, majority_stays),
             Event::HalfStep(slot, parts) => {
-                self.step(slot % self.size, parts);
-                self.crash_supervisor(slot % self.size);
+                self.step(slot % self.size, parts, majority_stays);
+                self.end(slot % self.size, majority_stays, Self::crash_supervisor);
             }
-            Event::CrashSupervisor(slot) => self.crash_supervisor(slot % self.size),
-            Event::CrashChild(slot) => self.child_ended(slot % self.size),
+            Event::CrashSupervisor(slot) => {
+                self.end(slot % self.size, majority_stays, Self::crash_supervisor);
+            }
+            Event::CrashChild(slot) => self.end(slot % self.size, majority_stays, Self::child_ended),
             Event::LoseVolume(slot) => self.lose(slot % self.size, majority_stays, Self::lose_volume),
+            Event::ReturnVolume(slot) => self.lose(slot % self.size, majority_stays, Self::return_volume),
             Event::DeleteDirectory(slot) => {
                 self.lose(slot % self.size, majority_stays, Self::delete_directory);
             }
@@ -129,11 +160,18 @@ impl World {
             Event::Heal => self.etcds.partition = vec![0; self.size],
             Event::Elect(slot) => self.etcds.elect(slot % self.size),
             Event::Write(slot, to) => drop(self.write(slot % self.size, to)),
-            Event::LockExpires => self.lock_expires(),
+            Event::LockExpires => self.lock_expires(false),
+            Event::LockIsLost => self.lock_expires(true),
             Event::FiveMinutes => self.remove_stalled_learners(),
             Event::RecordReadable(readable) => self.record_readable = readable,
             Event::LoseRecord => self.lose_record(majority_stays),
             Event::Patience(over) => self.patience_over = over,
+            Event::Scale(wanted) => self.lose(wanted.min(self.size), majority_stays, Self::scale),
+            Event::GraceEnds(slot) => self.lose(slot % self.size, majority_stays, |world, slot| {
+                if world.going[slot] {
+                    world.pod_ended(slot);
+                }
+            }),
         }
         if let Some(violation) = self.etcds.violation.take() {
             self.violations.push(violation);
@@ -149,7 +187,16 @@ impl World {
         acknowledged
     }
 
-    fn crash_supervisor(&mut self, slot: Slot) {
+    /// Nobody starts again what is being deleted.
+    fn end(&mut self, slot: Slot, majority_stays: bool, end: impl Fn(&mut Self, Slot)) {
+        if self.going[slot] {
+            self.lose(slot, majority_stays, Self::pod_ended);
+        } else {
+            end(self, slot);
+        }
+    }
+
+    pub(crate) fn crash_supervisor(&mut self, slot: Slot) {
         self.supervisors[slot] = None;
         self.etcds.kill(slot);
     }
@@ -162,7 +209,8 @@ impl World {
         }
     }
 
-    fn lose(&mut self, slot: Slot, majority_stays: bool, loss: impl Fn(&mut Self, Slot)) {
+    /// Whatever costs a member its data.
+    pub(crate) fn lose(&mut self, slot: Slot, majority_stays: bool, loss: impl Fn(&mut Self, Slot)) {
         let mut after = self.clone();
         loss(&mut after, slot);
         if !majority_stays || after.majority_is_intact() {
@@ -170,10 +218,26 @@ impl World {
         }
     }
 
-    fn lose_volume(&mut self, slot: Slot) {
+    pub(crate) fn lose_volume(&mut self, slot: Slot) {
         self.crash_supervisor(slot);
-        self.volumes[slot] = Volume::default();
-        self.etcds.data[slot] = None;
+        let (volume, data) = (std::mem::take(&mut self.volumes[slot]), self.etcds.data[slot].take());
+        if data.is_some() {
+            self.lost[slot] = Some((volume, data));
+        }
+    }
+
+    /// Not one of a cluster that was founded before the present one, when nobody could know of it: that is a foreign volume.
+    fn return_volume(&mut self, slot: Slot) {
+        let token = self.record.as_ref().map(|record| record.token);
+        let here: BTreeSet<u64> = self.etcds.data.iter().flatten().map(|data| data.cluster).collect();
+        let is_known = |(_, data): &mut (Volume, Option<Data>)| {
+            let cluster = data.as_ref().map(|data| data.cluster);
+            if here.is_empty() { token.is_none() || token == cluster } else { here.iter().eq(&cluster) }
+        };
+        if let Some((volume, data)) = self.lost[slot].take_if(is_known) {
+            self.lose_volume(slot);
+            (self.volumes[slot], self.etcds.data[slot]) = (volume, data);
+        }
     }
 
     /// While the child runs: it goes on with deleted files until something ends it, so it is ended here.
@@ -209,15 +273,15 @@ impl World {
 
     /// Whether no more than a minority lost what it had, so that the others must be able to heal everything.
     pub(crate) fn majority_is_intact(&self) -> bool {
-        let impaired = (0..self.size).filter(|slot| !self.is_intact(*slot)).count();
+        let founders = self.record.as_ref().map_or(self.wanted, |record| record.founders);
+        let impaired = (0..founders).filter(|slot| !self.is_intact(*slot)).count();
         let Some((cluster, applied)) = self.configuration() else {
-            return impaired <= tolerated_losses(self.size);
+            return impaired <= tolerated_losses(founders);
         };
         let able = |(id, member): &(&Id, &crate::etcd::Listed)| {
             self.holds(member.slot, cluster, **id) || self.can_still_found(member.slot, **id)
         };
-        impaired <= tolerated_losses(self.size)
-            && applied.voters().filter(able).count() >= quorum(applied.voters().count())
+        applied.voters().filter(able).count() >= quorum(applied.voters().count())
     }
 
     fn holds(&self, slot: Slot, cluster: u64, id: Id) -> bool {
@@ -228,7 +292,7 @@ impl World {
 
     fn can_still_found(&self, slot: Slot, id: Id) -> bool {
         let volume = &self.volumes[slot];
-        let untouched = !self.took_part.contains(&(slot, id));
+        let untouched = slot < self.wanted && !self.took_part.contains(&(slot, id));
         let line_fits = self.record.as_ref().is_some_and(|record| match record.lines.get(&slot) {
             None => true,
             Some((line, started)) => *line == volume.id && volume.directory && !started,
@@ -269,15 +333,19 @@ impl World {
         }
     }
 
-    /// The lease of a holder that is gone runs out.
-    pub(crate) fn lock_expires(&mut self) {
+    /// The lease of a holder that is gone runs out, or of one that was not heard. It knows then that it has lost it: it counts
+    /// from before it asked, etcd from after.
+    pub(crate) fn lock_expires(&mut self, though_it_lives: bool) {
         for slot in 0..self.size {
             let Some((cluster, applied)) = self.etcds.linearizable(slot) else { continue };
             let Some(holder) = applied.lock else { return };
             let kept = self.supervisors[holder]
                 .as_ref()
                 .is_some_and(|supervisor| supervisor.lock_in == Some(cluster));
-            if !kept {
+            if !kept || though_it_lives {
+                if let Some(supervisor) = self.supervisors[holder].as_mut() {
+                    supervisor.lock_in = None;
+                }
                 self.etcds.propose(slot, Change::Unlock(holder), u8::MAX);
             }
             return;
@@ -290,7 +358,7 @@ impl World {
             if self.etcds.leader(leader) != Some(leader) || self.supervisors[leader].is_none() {
                 continue;
             }
-            let Some(applied) = self.etcds.data[leader].as_ref().map(crate::etcd::Data::applied) else {
+            let Some(applied) = self.etcds.data[leader].as_ref().map(Data::applied) else {
                 continue;
             };
             for (id, member) in applied.members.iter().filter(|(_, member)| member.learner) {
@@ -307,10 +375,12 @@ impl World {
     /// With a promise of progress only once all have started: a record lost while founding can only be waited for.
     fn lose_record(&mut self, majority_stays: bool) {
         let all_started = self.record.as_ref().is_some_and(|record| {
-            record.lines.len() == self.size && record.lines.values().all(|(_, started)| *started)
+            (0..self.wanted).all(|slot| record.lines.get(&slot).is_some_and(|(_, started)| *started))
         });
         let somebody_has_data = self.etcds.data.iter().any(Option::is_some);
-        if !majority_stays && somebody_has_data || all_started {
+        // Members with data that are not wanted any more are known by the record alone.
+        let others_have_data = self.etcds.data[self.wanted..].iter().any(Option::is_some);
+        if !others_have_data && (!majority_stays && somebody_has_data || all_started) {
             self.record = None;
         }
     }
@@ -318,13 +388,13 @@ impl World {
     /// All members are voters that ran, and a write succeeds.
     pub(crate) fn is_whole(&mut self) -> bool {
         let Some((cluster, applied)) = self.configuration() else { return false };
-        let whole = (0..self.size).all(|slot| {
+        let whole = (0..self.wanted).all(|slot| {
             self.etcds.runs(slot)
                 && applied.members.iter().any(|(id, member)| {
                     member.slot == slot && !member.learner && member.started && self.holds(slot, cluster, *id)
                 })
         });
-        whole && applied.members.len() == self.size && self.write(0, u8::MAX)
+        whole && applied.members.len() == self.wanted && self.write(0, u8::MAX)
     }
 
     /// Every acknowledged write is among what was committed, in every cluster that ever committed one.

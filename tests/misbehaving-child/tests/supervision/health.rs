@@ -1,6 +1,8 @@
-//! Late readiness, wedges, and looks that hang.
+//! Late readiness, wedges, looks that hang, and a child that not even SIGKILL ends.
 
 use health_endpoints::State;
+use nix::sys::{ptrace, wait};
+use nix::unistd::Pid;
 use process_control::{ChildEnding, Signal};
 
 use crate::harness::{Run, until_gone};
@@ -85,4 +87,30 @@ async fn a_frozen_child_is_stopped_within_the_budget() {
     supervised.terminate();
     assert_eq!(supervised.ending().await, ChildEnding::Exited(137), "{}", supervised.account());
     assert!(!child.is_alive().unwrap());
+}
+
+/// Nobody can make a disk hang here. Whoever traces a process is shown its end first, and until he has looked it is not over
+/// for its parent: to the supervisor that is the same.
+#[tokio::test]
+async fn a_child_that_outlives_sigkill_fails_the_supervisors_liveness_until_it_is_gone() {
+    let mut run = Run::new();
+    run.supervisor.drain_budget = 300;
+    run.supervisor.kill_limit = 300;
+    run.child.ignore_terminate = true;
+    let mut supervised = run.start();
+    supervised.until_status("ready", |status| status.ready).await;
+    let child = Pid::from_raw(supervised.child().pid.cast_signed());
+    ptrace::seize(child, ptrace::Options::empty()).unwrap();
+    supervised.signal(Signal::SIGUSR1);
+    let told = supervised
+        .until("failing liveness", || Some(supervised.read("status.liveness")).filter(|why| !why.is_empty()))
+        .await;
+    let begins = format!("the child (pid {child}) is still there 0.3 s after SIGKILL: ");
+    assert!(told.starts_with(&begins), "{told}");
+    assert_eq!(supervised.status().unwrap().restarts, 0, "no second child beside it");
+    assert!(matches!(wait::waitpid(child, None).unwrap(), wait::WaitStatus::Signaled(..)));
+    supervised.until_status("the second life", |status| status.restarts == 1 && status.ready).await;
+    supervised.until("good liveness", || supervised.read("status.liveness").is_empty().then_some(())).await;
+    supervised.terminate();
+    assert_eq!(supervised.ending().await, ChildEnding::Exited(137), "{}", supervised.account());
 }

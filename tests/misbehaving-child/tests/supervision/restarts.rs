@@ -3,7 +3,7 @@
 use health_endpoints::State;
 use process_control::{ChildEnding, Signal};
 
-use crate::harness::{Run, until_gone};
+use crate::harness::{Run, touch, until_gone};
 
 #[tokio::test]
 async fn a_killed_child_is_replaced_in_place() {
@@ -41,6 +41,30 @@ async fn a_restart_that_is_asked_for_drains_the_child_and_is_no_crash() {
         .await;
     assert_eq!(supervised.count("record", "SIGTERM 1"), 7, "{}", supervised.account());
     assert_eq!(supervised.count("record", "drained"), 7);
+    supervised.terminate();
+    assert_eq!(supervised.ending().await, ChildEnding::Exited(0), "{}", supervised.account());
+}
+
+#[tokio::test]
+async fn a_restart_that_is_held_back_to_the_limit_is_put_off_and_can_be_asked_for_again() {
+    let mut run = Run::new();
+    let released = run.path("released");
+    run.supervisor.released_by = Some(released.clone());
+    run.supervisor.hold_limit = 300;
+    let mut supervised = run.start();
+    supervised.until_status("ready", |status| status.ready).await;
+    let child = supervised.child();
+    supervised.signal(Signal::SIGUSR1);
+    let status = supervised
+        .until_status("put off", |status| status.state == State::Running && status.reason.contains("put off"))
+        .await;
+    assert_eq!((status.pid, status.restarts), (Some(child.pid), 0), "{}", supervised.account());
+    assert_eq!(supervised.count("record", "SIGTERM 1"), 0, "{}", supervised.account());
+    supervised.until_status("ready", |status| status.ready).await;
+    touch(&released);
+    supervised.signal(Signal::SIGUSR1);
+    supervised.until_status("the second life", |status| status.restarts == 1 && status.ready).await;
+    assert_eq!(supervised.count("record", "SIGTERM 1"), 1, "{}", supervised.account());
     supervised.terminate();
     assert_eq!(supervised.ending().await, ChildEnding::Exited(0), "{}", supervised.account());
 }
