@@ -32,7 +32,7 @@ pub use network::NodeNetwork;
 pub use pods::{PodView, pod_view, pod_views};
 pub use release::Release;
 pub use replaced::{key_in_use, until_replaced, value_to_raise};
-pub use scene::{Scene, node_of};
+pub use scene::{COMPONENTS, Scene, node_of};
 pub use stage::{Stage, helm_binary};
 pub use status::{Status, StatusRow};
 pub use tenant::Tenant;

@@ -17,6 +17,16 @@ use crate::memory::Starved;
 use crate::pods::PodView;
 use crate::release::Release;
 
+/// What a release runs that has no cloud controller manager.
+pub const COMPONENTS: [Component; 6] = [
+    Component::Etcd,
+    Component::KubeApiserver,
+    Component::KubeControllerManager,
+    Component::KubeScheduler,
+    Component::CertificateAuthority,
+    Component::ClusterBootstrap,
+];
+
 /// A container that the kubelet starts again on a busy machine.
 const RESTART_LIMIT: Duration = Duration::from_secs(120);
 

@@ -13,7 +13,7 @@ use std::time::Duration;
 use disruption::Report;
 use end_to_end::eventually;
 use hosted_control_plane::{
-    Load, PodView, Release, Scene, Status, StatusRow, Tenant, node_of, on_three_nodes,
+    COMPONENTS, Load, PodView, Release, Scene, Status, StatusRow, Tenant, node_of, on_three_nodes,
 };
 use k8s_openapi::api::core::v1::{Node, PersistentVolumeClaim, Pod};
 use kube::api::{Api, DeleteParams};
@@ -30,14 +30,6 @@ const API_SERVER_AWAY: Duration = Duration::from_secs(120);
 const LONGEST_PAUSE: f64 = 10.0;
 /// etcd's own metrics, as `etcd.metricsPort` opens them.
 const ETCD_METRICS: u16 = 2382;
-const HURT: [Component; 6] = [
-    Component::Etcd,
-    Component::KubeApiserver,
-    Component::KubeControllerManager,
-    Component::KubeScheduler,
-    Component::CertificateAuthority,
-    Component::ClusterBootstrap,
-];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "takes nine minutes; cargo xtask test --step hosted-faults"]
@@ -78,7 +70,7 @@ async fn under_load(scene: &Scene<'_>, what: &str, node: u8, hurt: impl AsyncFnO
 
 async fn pods_are_deleted(scene: &Scene<'_>, tenant: &Tenant) {
     let pods = tenant.objects::<Pod>();
-    for component in HURT {
+    for component in COMPONENTS {
         let leads = matches!(component, Component::KubeControllerManager | Component::KubeScheduler);
         let victim =
             if leads { scene.leader(1, component).await } else { scene.pods_of(component).await.remove(0) };
@@ -93,7 +85,7 @@ async fn pods_are_deleted(scene: &Scene<'_>, tenant: &Tenant) {
 }
 
 async fn processes_are_killed(scene: &Scene<'_>) {
-    for component in HURT {
+    for component in COMPONENTS {
         let pods = scene.pods_of(component).await;
         under_load(scene, &format!("every process killed once: {component}"), 1, async || {
             for pod in &pods {

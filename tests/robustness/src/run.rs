@@ -131,7 +131,7 @@ pub async fn run(plan: &Plan) -> Outcome {
     sleep(HEALTH_AGE).await;
     plane.until_ready(WHOLE_LIMIT).await;
     let whole_after = last.elapsed();
-    let replaced = rotated(&plane, &asked, plan.sets_the_clock()).await;
+    let replaced = rotated(&plane, &asked).await;
     plane.until_ready(WHOLE_LIMIT).await;
     at_work(&load).await;
     let objects = same(&plane, load.namespace(), &means.client_urls).await.unwrap_or_else(|difference| {
@@ -159,18 +159,14 @@ async fn started(plan: &Plan) -> (ControlPlane, Option<Clock>) {
     (plane, clock)
 }
 
-/// Waits until all that was asked for is replaced, and nothing is being replaced any more; gives how much was. A clock that was
-/// set back prolongs what was begun before: where the plan does that, whoever says until when he waits is as far as he can be.
-async fn rotated(plane: &ControlPlane, asked: &BTreeSet<Rotated>, clock_set_back: bool) -> u64 {
+/// Waits until all that was asked for is replaced, and nothing is being replaced any more; gives how much was. A clock that jumps
+/// is no excuse: waits count the time that was seen to pass.
+async fn rotated(plane: &ControlPlane, asked: &BTreeSet<Rotated>) -> u64 {
     let told = eventually("everything is replaced", ROTATED_LIMIT, async || {
         let told = plane.rotations().await;
-        let waits = |it: &Rotation| {
-            let whom = it.waits_for.as_deref().unwrap_or_default();
-            clock_set_back && it.under_way && whom.contains(", until ")
-        };
         let ended = |what: Rotated| {
             let ended = |it: &Rotation| !it.under_way && (it.key > 1 || !asked.contains(&what));
-            told.get(what.name()).is_some_and(|it| ended(it) || waits(it))
+            told.get(what.name()).is_some_and(ended)
         };
         if Rotated::ALL.into_iter().all(ended) { Ok(told) } else { Err(format!("{told:#?}")) }
     })

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use certificates::Rotated;
+use hosted_control_plane::COMPONENTS;
 use naming_contract::Component;
 use rand::seq::{IndexedRandom as _, SliceRandom as _};
 use rand::{RngExt as _, SeedableRng as _};
@@ -113,17 +114,7 @@ fn trial(random: &mut XorShiftRng, change: Change) -> Trial {
 }
 
 fn light_fault(random: &mut XorShiftRng) -> Fault {
-    let component = [
-        Component::Etcd,
-        Component::KubeApiserver,
-        Component::KubeControllerManager,
-        Component::KubeScheduler,
-        Component::CertificateAuthority,
-        Component::ClusterBootstrap,
-    ]
-    .choose(random)
-    .copied()
-    .unwrap_or(Component::Etcd);
+    let component = COMPONENTS.choose(random).copied().unwrap_or(Component::Etcd);
     let which = random.random_range(0..60);
     match random.random_range(0..4_u32) {
         0 if component.has_child() => Fault::ChildKilled(component, which),
